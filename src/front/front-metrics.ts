@@ -1,0 +1,54 @@
+/** What the front counts. Plain numbers on the front's thread; read at scrape. Every bound of FrontOptions has its counter here. */
+export class FrontMetrics {
+  connectionsOpened = 0;
+  connectionsClosed = 0;
+  /** Refused before the upgrade, by reason. */
+  connectionsRefusedLimit = 0;
+  connectionsRefusedRate = 0;
+  connectionsRefusedDraining = 0;
+  messagesReceived = 0;
+  bytesReceived = 0;
+  messagesMalformed = 0;
+  commandsForwarded = 0;
+  /** Ring full or lane away: answered OVERLOADED. */
+  laneIngressFull = 0;
+  commandsLost = 0;
+  subscriptionsRefused = 0;
+  errorsSent = 0;
+  /** MESSAGEs and EVENTs handed to connections or their queues. */
+  deliveries = 0;
+  framesSent = 0;
+  framesMerged = 0;
+  bytesSent = 0;
+  helloTimeouts = 0;
+  pongTimeouts = 0;
+  slowConsumersDisconnected = 0;
+  sessionsCongested = 0;
+  lanesReplaced = 0;
+}
+
+/** How many topics the ledger names; what comes after is counted under OTHER_TOPICS. */
+const LEDGER_TOPICS_MAX = 1_000;
+export const OTHER_TOPICS = '(other)';
+
+export const DROP_REASONS = ['dropOldest', 'dropNewest', 'conflate', 'disconnect', 'closed'] as const;
+/** `disconnect`: waited when a slow consumer was closed; `closed`: waited when the connection was lost. Both may be recovered. */
+export type DropReason = (typeof DROP_REASONS)[number];
+
+/** Every message that was meant for a subscriber and was not handed to its socket: counted by reason and topic, never silent. */
+export class DropLedger {
+  readonly byReason: Record<DropReason, number> = { dropOldest: 0, dropNewest: 0, conflate: 0, disconnect: 0, closed: 0 };
+  readonly #byTopic = new Map<string, number>();
+
+  add(reason: DropReason, topic: string, count = 1): void {
+    this.byReason[reason] += count;
+    const known = this.#byTopic.has(topic) || this.#byTopic.size < LEDGER_TOPICS_MAX;
+    const name = known ? topic : OTHER_TOPICS;
+    this.#byTopic.set(name, (this.#byTopic.get(name) ?? 0) + count);
+  }
+
+  /** The topics with most drops. */
+  top(count: number): readonly (readonly [topic: string, dropped: number])[] {
+    return [...this.#byTopic].sort((a, b) => b[1] - a[1]).slice(0, count);
+  }
+}

@@ -1,0 +1,24 @@
+import type { AdmissionOptions } from './admission.ts';
+import type { HubOptions } from './hub.ts';
+
+/** What the front is told once. Every bound is answered with a code when it is reached, and counted. */
+export interface FrontOptions extends AdmissionOptions, HubOptions {
+  /** One WebSocket message from a client; over it: close 1009. */
+  readonly messageBytesMax: number;
+  /** Only told to clients; the lanes' topic rules enforce it. */
+  readonly payloadBytesMax: number;
+  /** Per session; over it: LIMIT. */
+  readonly subscriptionsMax: number;
+  readonly presenceBytesMax: number;
+  /** From connect to HELLO; over it: close 4504. */
+  readonly helloTimeoutMs: number;
+  readonly pingIntervalMs: number;
+  /** After a ping; over it: close 4003. */
+  readonly pongTimeoutMs: number;
+  /** For the closing handshake; over it the connection is cut. */
+  readonly closeTimeoutMs: number;
+  /** Told to clients: the base of their back-off. */
+  readonly reconnectJitterMs: number;
+  /** Told to clients with OVERLOADED and LANE_RESTARTED. */
+  readonly retryAfterMs: number;
+}

@@ -1,0 +1,61 @@
+/**
+ * A session: one connection's state on the front. Data only; what happens to it is in front.ts (life) and hub.ts (sending).
+ *
+ * Thread: front only. Fields are plain and few: there are 10,000 of these and the fan-out touches them for every delivery.
+ */
+import type { Member } from './hub.ts';
+import type { Connection } from './ports.ts';
+import type { SendQueue } from './send-queue.ts';
+
+export type SessionState =
+  /** Connected; only HELLO is accepted. */
+  | { readonly name: 'greeting'; readonly deadlineMs: number }
+  | { readonly name: 'open' }
+  /** GOAWAY is sent. Commands still work: the client finishes and leaves in its slot. */
+  | { readonly name: 'leaving' }
+  /** Out of the hub; the closing handshake is under way and ends by force at the deadline. */
+  | { readonly name: 'closing'; readonly deadlineMs: number }
+  | { readonly name: 'closed' };
+
+export const OPEN: SessionState = { name: 'open' };
+export const LEAVING: SessionState = { name: 'leaving' };
+export const CLOSED: SessionState = { name: 'closed' };
+
+export class Session {
+  /** Never reused while the process lives; 0 is nobody. */
+  readonly number: number;
+  readonly connection: Connection;
+  /** The HTTP gateway's own session: no ping, no GOAWAY, not counted as a connection. */
+  readonly internal: boolean;
+  state: SessionState;
+  /** What the client calls it; drawn at HELLO. */
+  id = '';
+  client: string | null = null;
+  readonly members: Member[] = [];
+  /** SUBSCRIBEs forwarded and not answered: they count against the bound too. */
+  subscribesPending = 0;
+  /** Bit k: lane k has been told of this session. Bounds the lanes to 30. */
+  lanesKnown = 0;
+  lastSeenMs: number;
+  nextPingMs: number;
+
+  /** Frames of the current drain, in order: the first apart, since most sessions get one. Views of ring memory, sent before it is freed. */
+  firstFrame: Uint8Array | null = null;
+  readonly moreFrames: Uint8Array[] = [];
+  /** Not null: the transport has buffered bytes of this connection, so everything waits its turn here. */
+  queue: SendQueue | null = null;
+
+  constructor(number: number, connection: Connection, internal: boolean, state: SessionState, nowMs: number, nextPingMs: number) {
+    this.number = number;
+    this.connection = connection;
+    this.internal = internal;
+    this.state = state;
+    this.lastSeenMs = nowMs;
+    this.nextPingMs = nextPingMs;
+  }
+
+  /** In the hub: gets what is published. */
+  get isLive(): boolean {
+    return this.state.name === 'open' || this.state.name === 'leaving';
+  }
+}

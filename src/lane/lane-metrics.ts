@@ -1,0 +1,34 @@
+/**
+ * What a lane counts: a slot each in one Float64Array, which the pool puts into shared memory.
+ *
+ * Written by the lane only, read by anyone (can be late, never torn: aligned 8-byte stores). Counters only grow; gauges are set.
+ */
+export const LANE_COUNTERS = [
+  'commands',
+  'publishes',
+  'publishesDuplicate',
+  'errors',
+  'recoveriesSucceeded',
+  'recoveriesNoHistory',
+  'recoveriesEpochChanged',
+  'recoveriesEvicted',
+  'recoveriesTooMany',
+  'recoveriesOffsetAhead',
+  'messagesReplayed',
+  'topicsEvictedIdle',
+  'topicsRefused',
+  'dedupKeysEvicted',
+  'historiesEvicted',
+  'presenceMembersRefused',
+  'presenceGraceExpired',
+] as const;
+
+export const LANE_GAUGES = ['topics', 'subscriptions', 'patterns', 'historyBytes', 'historyBytesReserved', 'sessions'] as const;
+
+export const LANE_METRICS = [...LANE_COUNTERS, ...LANE_GAUGES] as const;
+export type LaneMetricName = (typeof LANE_METRICS)[number];
+
+export const LaneMetric = Object.fromEntries(LANE_METRICS.map((name, index) => [name, index])) as Readonly<
+  Record<LaneMetricName, number>
+>;
+export const LANE_METRICS_BYTES = LANE_METRICS.length * 8;

@@ -1,0 +1,205 @@
+/**
+ * A lane's records: replies, fan-outs, joins and closes, encoded straight into the egress ring.
+ *
+ * Thread: the lane's. One method a record; each claims, writes and commits, so no record is ever half there.
+ */
+import { pack } from '../protocol/codec.ts';
+import { WIRE_ERRORS } from '../protocol/codes.ts';
+import { encodeMessage, encodeOk, encodePublishOk, messageBytesMax, writeBytes, writeName, writeUint } from '../protocol/encode.ts';
+import type { RelayError } from '../protocol/errors.ts';
+import {
+  type Egress,
+  EgressKind,
+  FANOUT_HEAD_BYTES,
+  FanoutFlag,
+  JOIN_HEAD_BYTES,
+  LEAVE_HEAD_BYTES,
+  PROGRESS_BYTES,
+  SEND_HEAD_BYTES,
+  SendFlag,
+} from '../protocol/records.ts';
+import { type EventKind, MessageType } from '../protocol/types.ts';
+import type { KeptMessage } from './history-log.ts';
+
+/** `{recovered: true}`, and the pair alone. */
+const RECOVERED_META = pack({ recovered: true });
+const RECOVERED_PAIR = RECOVERED_META.subarray(1);
+const EMPTY = new Uint8Array(0);
+const OK_BYTES_MAX = 12;
+const PUBLISH_OK_BYTES_MAX = 32;
+
+export interface JoinRecord {
+  readonly session: number;
+  readonly sub: number;
+  readonly flags: number;
+  readonly topic: Uint8Array;
+  /** Encoded options to restore the subscription with; empty for none. */
+  readonly restore: Uint8Array;
+}
+
+export class LaneOutput {
+  readonly #egress: Egress;
+  /** Scratch for a replayed message's meta. */
+  #meta = new Uint8Array(2_048);
+
+  constructor(egress: Egress) {
+    this.#egress = egress;
+  }
+
+  /** Hot. OK to a PUBLISH. */
+  publishOk(session: number, id: number, prefix: Uint8Array, offset: number): void {
+    const egress = this.#egress;
+    const start = egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + PUBLISH_OK_BYTES_MAX + prefix.length);
+    this.#head(start, session, 0);
+    const end = encodePublishOk(egress.bytes, start + SEND_HEAD_BYTES, id, prefix, offset);
+    egress.commit(end - start);
+  }
+
+  ok(session: number, id: number, result: unknown): void {
+    if (id === 0) return;
+    const encoded = pack(result);
+    const start = this.#egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + OK_BYTES_MAX + encoded.length);
+    this.#head(start, session, 0);
+    this.#egress.commit(encodeOk(this.#egress.bytes, start + SEND_HEAD_BYTES, id, encoded) - start);
+  }
+
+  /** Failures are sent even where no reply was wanted (id 0): nothing fails in silence. */
+  error(session: number, id: number, error: RelayError, flags = 0): void {
+    const facts = Object.keys(error.facts).length === 0 ? null : error.facts;
+    const frame = pack([MessageType.ERROR, id, WIRE_ERRORS[error.codeName].code, error.message, facts]);
+    this.#send(session, flags, frame);
+  }
+
+  /** Hot. One MESSAGE for all members of `sub`; `topic` null on an exact subscription. */
+  fanout(
+    sub: number,
+    excludedSession: number,
+    topic: Uint8Array | null,
+    offset: number,
+    meta: Uint8Array | null,
+    source: Uint8Array,
+    payloadStart: number,
+    payloadEnd: number,
+  ): void {
+    const egress = this.#egress;
+    const bytesMax = messageBytesMax(topic === null ? 0 : topic.length, meta === null ? 0 : meta.length, payloadEnd - payloadStart);
+    const start = egress.claim(EgressKind.FANOUT, FANOUT_HEAD_BYTES + bytesMax);
+    this.#head(start, sub, excludedSession);
+    egress.view.setUint32(start + 8, 0, true);
+    const end = encodeMessage(egress.bytes, start + FANOUT_HEAD_BYTES, sub, topic, offset, meta, source, payloadStart, payloadEnd);
+    egress.commit(end - start);
+  }
+
+  /** An EVENT for the members of `sub`, or only for those who watch presence. */
+  fanoutEvent(sub: number, excludedSession: number, topic: string | null, kind: EventKind, data: unknown, watchersOnly: boolean): void {
+    const frame = pack([MessageType.EVENT, sub, topic, kind, data]);
+    const start = this.#egress.claim(EgressKind.FANOUT, FANOUT_HEAD_BYTES + frame.length);
+    this.#head(start, sub, excludedSession);
+    this.#egress.view.setUint32(start + 8, FanoutFlag.EVENT | (watchersOnly ? FanoutFlag.WATCHERS_ONLY : 0), true);
+    writeBytes(this.#egress.bytes, start + FANOUT_HEAD_BYTES, frame, 0, frame.length);
+    this.#egress.commit(FANOUT_HEAD_BYTES + frame.length);
+  }
+
+  /** An EVENT for one session, in the order of its replay. */
+  sendEvent(session: number, sub: number, kind: EventKind, data: unknown): void {
+    this.#send(session, SendFlag.REPLAY, pack([MessageType.EVENT, sub, null, kind, data]));
+  }
+
+  /** A kept message again, for one session, marked as recovered. */
+  replay(session: number, sub: number, message: KeptMessage): void {
+    const meta = this.#recoveredMeta(message);
+    const egress = this.#egress;
+    const start = egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + messageBytesMax(0, meta.length, message.payloadEnd - message.payloadStart));
+    this.#head(start, session, SendFlag.REPLAY);
+    const { bytes, payloadStart, payloadEnd } = message;
+    const end = encodeMessage(egress.bytes, start + SEND_HEAD_BYTES, sub, null, message.offset, meta, bytes, payloadStart, payloadEnd);
+    egress.commit(end - start);
+  }
+
+  /** `reply` null: nothing to answer (a resume, or id 0). */
+  join(record: JoinRecord, id: number, reply: unknown): void {
+    const result = id === 0 ? EMPTY : pack(reply);
+    const { bytes, view } = this.#egress;
+    const { topic, restore } = record;
+    const start = this.#egress.claim(EgressKind.JOIN, JOIN_HEAD_BYTES + topic.length + restore.length + OK_BYTES_MAX + result.length);
+    this.#head(start, record.session, record.sub);
+    view.setUint32(start + 8, record.flags, true);
+    view.setUint32(start + 12, topic.length, true);
+    view.setUint32(start + 16, restore.length, true);
+    let at = writeBytes(bytes, start + JOIN_HEAD_BYTES, topic, 0, topic.length);
+    at = writeBytes(bytes, at, restore, 0, restore.length);
+    if (id !== 0) at = encodeOk(bytes, at, id, result);
+    this.#egress.commit(at - start);
+  }
+
+  leave(session: number, sub: number, id: number): void {
+    const start = this.#egress.claim(EgressKind.LEAVE, LEAVE_HEAD_BYTES + OK_BYTES_MAX + 1);
+    this.#head(start, session, sub);
+    let at = start + LEAVE_HEAD_BYTES;
+    if (id !== 0) at = encodeOk(this.#egress.bytes, at, id, NIL);
+    this.#egress.commit(at - start);
+  }
+
+  progress(ingressPosition: number): void {
+    const start = this.#egress.claim(EgressKind.PROGRESS, PROGRESS_BYTES);
+    this.#egress.view.setUint32(start, ingressPosition, true);
+    this.#egress.commit(PROGRESS_BYTES);
+  }
+
+  /** OK to a HISTORY: the messages' bytes are spliced, not decoded. `entries` are `[offset, meta, payload]`, encoded. */
+  historyOk(session: number, id: number, stream: { epoch: string; first: number; offset: number; more: boolean }, entries: readonly Uint8Array[]): void {
+    if (id === 0) return;
+    let entryBytes = 0;
+    for (const entry of entries) entryBytes += entry.length;
+    const fields = pack(stream);
+    const egress = this.#egress;
+    const start = egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + OK_BYTES_MAX + fields.length + 16 + entryBytes);
+    this.#head(start, session, 0);
+    // The map of `fields` with one entry more: its head byte counts pairs.
+    let at = encodeOk(egress.bytes, start + SEND_HEAD_BYTES, id, fields);
+    egress.bytes[at - fields.length] = (fields[0] as number) + 1;
+    at = writeName(egress.bytes, at, MESSAGES);
+    egress.bytes[at++] = 0xdc;
+    egress.bytes[at++] = entries.length >>> 8;
+    egress.bytes[at++] = entries.length;
+    for (const entry of entries) at = writeBytes(egress.bytes, at, entry, 0, entry.length);
+    egress.commit(at - start);
+  }
+
+  #send(session: number, flags: number, frame: Uint8Array): void {
+    const start = this.#egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + frame.length);
+    this.#head(start, session, flags);
+    writeBytes(this.#egress.bytes, start + SEND_HEAD_BYTES, frame, 0, frame.length);
+    this.#egress.commit(SEND_HEAD_BYTES + frame.length);
+  }
+
+  #head(start: number, first: number, second: number): void {
+    this.#egress.view.setUint32(start, first, true);
+    this.#egress.view.setUint32(start + 4, second, true);
+  }
+
+  /** The kept meta (a map of at most 3 pairs, or nothing) with `recovered: true` in it. */
+  #recoveredMeta(message: KeptMessage): Uint8Array {
+    const metaBytes = message.payloadStart - message.metaStart;
+    if (metaBytes === 0) return RECOVERED_META;
+    if (this.#meta.length < metaBytes + RECOVERED_PAIR.length) this.#meta = new Uint8Array(2 * metaBytes + RECOVERED_PAIR.length);
+    writeBytes(this.#meta, 0, message.bytes, message.metaStart, message.payloadStart);
+    this.#meta[0] = (this.#meta[0] as number) + 1;
+    const end = writeBytes(this.#meta, metaBytes, RECOVERED_PAIR, 0, RECOVERED_PAIR.length);
+    return this.#meta.subarray(0, end);
+  }
+}
+
+const NIL = Uint8Array.of(0xc0);
+const MESSAGES = new TextEncoder().encode('messages');
+
+/** `[offset, meta|nil, payload]` of a kept message, for a HISTORY reply. */
+export function encodeHistoryEntry(message: KeptMessage): Uint8Array {
+  const entry = new Uint8Array(16 + message.payloadEnd - message.metaStart);
+  entry[0] = 0x93;
+  let at = writeUint(entry, 1, message.offset);
+  if (message.payloadStart === message.metaStart) entry[at++] = 0xc0;
+  else at = writeBytes(entry, at, message.bytes, message.metaStart, message.payloadStart);
+  at = writeBytes(entry, at, message.bytes, message.payloadStart, message.payloadEnd);
+  return entry.subarray(0, at);
+}

@@ -1,0 +1,96 @@
+/**
+ * The front's end of one lane: writes its ingress ring, keeps what must not be refused while the ring is full.
+ *
+ * Thread: front only. The same for a lane in a thread and inline; who wakes the other side is the owner's business.
+ */
+import { writeBytes } from '../protocol/encode.ts';
+import { RING_FULL, RingProducer } from '../shm/spsc-ring.ts';
+
+const NUMBERS_BYTES = 8;
+/** Claimed and given back, never written: any legal kind does. */
+const PROBE_KIND = 1;
+
+interface Waiting {
+  readonly kind: number;
+  readonly payload: Uint8Array;
+}
+
+export class LaneLink {
+  #ingress: RingProducer | null = null;
+  /** Control records that found the ring full. While any waits, commands are refused: order holds. Bounded by sessions and their subscriptions. */
+  #backlog: Waiting[] = [];
+  #backlogHead = 0;
+
+  /** A (new) lane reads this ring from now on. Null: none does; commands are refused, control records are dropped (they will be replayed). */
+  attach(ingress: SharedArrayBuffer | null): void {
+    this.#ingress = ingress === null ? null : new RingProducer(ingress);
+    this.#backlog = [];
+    this.#backlogHead = 0;
+  }
+
+  get payloadBytesMax(): number {
+    return this.#ingress?.payloadBytesMax ?? 0;
+  }
+
+  get usedBytes(): number {
+    return this.#ingress?.usedBytes ?? 0;
+  }
+
+  get backlogCount(): number {
+    return this.#backlog.length - this.#backlogHead;
+  }
+
+  /** Hot. */
+  tryWrite(kind: number, first: number, second: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const ingress = this.#ingress;
+    if (ingress === null || this.backlogCount > 0) return false;
+    const at = ingress.claim(kind, NUMBERS_BYTES + end - start);
+    if (at === RING_FULL) return false;
+    ingress.view.setUint32(at, first, true);
+    ingress.view.setUint32(at + 4, second, true);
+    writeBytes(ingress.bytes, at + NUMBERS_BYTES, bytes, start, end);
+    ingress.commit(NUMBERS_BYTES + end - start);
+    return true;
+  }
+
+  hasRoom(payloadBytes: number): boolean {
+    const ingress = this.#ingress;
+    if (ingress === null || this.backlogCount > 0) return false;
+    const at = ingress.claim(PROBE_KIND, payloadBytes);
+    if (at === RING_FULL) return false;
+    ingress.abort();
+    return true;
+  }
+
+  write(kind: number, payload: Uint8Array): void {
+    if (this.#ingress === null) return;
+    if (this.backlogCount === 0 && this.#put(kind, payload)) return;
+    this.#backlog.push({ kind, payload });
+  }
+
+  /** Makes what was written visible; true if there is anything new for the lane. */
+  publish(): boolean {
+    const ingress = this.#ingress;
+    if (ingress === null) return false;
+    while (this.backlogCount > 0) {
+      const { kind, payload } = this.#backlog[this.#backlogHead] as Waiting;
+      if (!this.#put(kind, payload)) break;
+      if (++this.#backlogHead === this.#backlog.length) {
+        this.#backlog = [];
+        this.#backlogHead = 0;
+      }
+    }
+    if (ingress.unpublishedBytes === 0) return false;
+    ingress.publish();
+    return true;
+  }
+
+  #put(kind: number, payload: Uint8Array): boolean {
+    const ingress = this.#ingress as RingProducer;
+    const at = ingress.claim(kind, payload.length);
+    if (at === RING_FULL) return false;
+    writeBytes(ingress.bytes, at, payload, 0, payload.length);
+    ingress.commit(payload.length);
+    return true;
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * The lane's end: reads ingress records in bounded batches, runs the state machine, writes egress.
+ *
+ * Thread: the lane's (a worker, or the front for inline lanes). What a batch wrote becomes visible with one index store, and its last
+ * record says how far the ingress was handled: whoever finds this lane dead knows exactly which commands it has answered.
+ */
+import { Lane } from '../lane/lane.ts';
+import type { LaneOptions } from '../lane/lane-options.ts';
+import { type Egress, IngressKind } from '../protocol/records.ts';
+import { RING_FULL, RingConsumer, RingProducer } from '../shm/spsc-ring.ts';
+
+/** Records per batch: enough to share an index store and a doorbell, few enough that the front starts sending early. */
+export const BATCH_RECORDS_MAX = 64;
+
+class RingEgress implements Egress {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly payloadBytesMax: number;
+  readonly #ring: RingProducer;
+  readonly #waitForRoom: () => void;
+
+  constructor(ring: RingProducer, waitForRoom: () => void) {
+    this.#ring = ring;
+    this.bytes = ring.bytes;
+    this.view = ring.view;
+    this.payloadBytesMax = ring.payloadBytesMax;
+    this.#waitForRoom = waitForRoom;
+  }
+
+  claim(kind: number, bytesMax: number): number {
+    for (;;) {
+      const at = this.#ring.claim(kind, bytesMax);
+      if (at !== RING_FULL) return at;
+      this.#ring.publish();
+      this.#waitForRoom();
+    }
+  }
+
+  commit(payloadBytes: number): void {
+    this.#ring.commit(payloadBytes);
+  }
+}
+
+export class LaneRunner {
+  readonly #lane: Lane;
+  readonly #ingress: RingConsumer;
+  readonly #egress: RingProducer;
+  #nowMs = 0;
+  /** STOP was read: nothing after it is handled. */
+  isStopped = false;
+  readonly #onRecord = (kind: number, start: number, length: number): void => {
+    if (kind === IngressKind.STOP) this.isStopped = true;
+    if (this.isStopped) return;
+    this.#lane.handle(kind, this.#ingress.bytes, this.#ingress.view, start, length, this.#nowMs);
+  };
+
+  /** `waitForRoom` is called while the egress ring is full, what is written being published: it returns when it may be worth another try. */
+  constructor(options: LaneOptions, ingress: SharedArrayBuffer, egress: SharedArrayBuffer, metrics: Float64Array, waitForRoom: () => void) {
+    this.#ingress = new RingConsumer(ingress);
+    this.#egress = new RingProducer(egress);
+    this.#lane = new Lane(options, new RingEgress(this.#egress, waitForRoom), metrics);
+  }
+
+  /** One batch; the number of records handled. */
+  run(nowMs: number): number {
+    this.#nowMs = nowMs;
+    let count = 0;
+    try {
+      count = this.#ingress.read(this.#onRecord, BATCH_RECORDS_MAX);
+    } catch (error) {
+      // The records before the one that threw are done and must be seen as done.
+      this.#egress.abort();
+      this.#finishBatch();
+      throw error;
+    }
+    if (count > 0) this.#finishBatch();
+    return count;
+  }
+
+  /** Time-driven work of the lane. True if it wrote records. */
+  tick(nowMs: number): boolean {
+    this.#lane.tick(nowMs);
+    if (this.#egress.unpublishedBytes === 0) return false;
+    this.#egress.publish();
+    return true;
+  }
+
+  get isIdle(): boolean {
+    return this.#ingress.isEmpty();
+  }
+
+  #finishBatch(): void {
+    this.#lane.progress(this.#ingress.position);
+    this.#egress.publish();
+    this.#ingress.release();
+  }
+}

@@ -1,0 +1,30 @@
+import { WIRE_ERRORS, type WireErrorName } from './codes.ts';
+
+/** Facts of an error: small, printable, safe to send to the peer that caused it. */
+export type ErrorFacts = Readonly<Record<string, string | number | boolean | null>>;
+
+/** `text: name=value, …`: how facts read in texts, logs and close reasons alike. */
+export function withFacts(text: string, facts: ErrorFacts = {}): string {
+  const pairs = Object.entries(facts).map(([name, value]) => `${name}=${value}`);
+  return pairs.length === 0 ? text : `${text}: ${pairs.join(', ')}`;
+}
+
+/** A wire error as an exception. Match on `name` or `code`, never on the text. */
+export class RelayError extends Error {
+  readonly code: number;
+  readonly codeName: WireErrorName;
+  readonly retryable: boolean;
+  readonly facts: ErrorFacts;
+
+  constructor(codeName: WireErrorName, text?: string, facts: ErrorFacts = {}, options?: ErrorOptions) {
+    super(withFacts(text ?? WIRE_ERRORS[codeName].text, facts), options);
+    this.codeName = codeName;
+    this.code = WIRE_ERRORS[codeName].code;
+    this.retryable = WIRE_ERRORS[codeName].retryable;
+    this.facts = facts;
+  }
+
+  override get name(): string {
+    return 'RelayError';
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * Options of commands: decoded, checked and typed. A problem is an exception with the field's name in it, answered as BAD_REQUEST.
+ *
+ * Any thread (lanes; the front for patterns and HELLO). Cold: commands without options never come here.
+ */
+import { unpack } from './codec.ts';
+import { RelayError } from './errors.ts';
+import { type Position, PROTOCOL_VERSION, SLOW_CONSUMER_POLICIES, type SlowConsumerPolicy } from './types.ts';
+
+const KEY_BYTES_MAX = 128;
+const HEADERS_MAX = 32;
+const HEADER_BYTES_MAX = 1_024;
+const TTL_MS_MAX = 31_536_000_000;
+const TOKEN_LENGTH_MAX = 16_384;
+const NIL = 0xc0;
+const EMPTY_MAP = 0x80;
+
+export type OptionMap = Readonly<Record<string, unknown>>;
+
+export interface PublishOptions {
+  readonly key: string | null;
+  readonly headers: Readonly<Record<string, string>> | null;
+  readonly ttlMs: number;
+  readonly echo: boolean | null;
+}
+
+export interface SubscribeOptions {
+  readonly since: Position | null;
+  readonly last: number;
+  /** undefined: not a member. */
+  readonly presence: { readonly data: unknown } | undefined;
+  readonly watch: boolean;
+  readonly policy: SlowConsumerPolicy | null;
+  readonly conflateBy: string | null;
+}
+
+export interface HistoryOptions {
+  readonly since: Position | null;
+  readonly limit: number;
+  readonly reverse: boolean;
+}
+
+/** Hot. Nil or an empty map: nothing to decode. */
+export function hasNoOptions(bytes: Uint8Array, start: number): boolean {
+  const first = bytes[start];
+  return first === NIL || first === EMPTY_MAP;
+}
+
+/** The map at `bytes[start, end)`, which is one well-formed value. Nil reads as an empty map. */
+export function decodeOptions(bytes: Uint8Array, start: number, end: number): OptionMap {
+  if (hasNoOptions(bytes, start)) return {};
+  let value: unknown;
+  try {
+    value = unpack(bytes.subarray(start, end));
+  } catch {
+    // Well formed, but not decodable: an extension type we do not know, or text that is no UTF-8.
+    throw new RelayError('BAD_REQUEST', 'options could not be decoded');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array) {
+    throw new RelayError('BAD_REQUEST', 'options must be a map or nil');
+  }
+  return value as OptionMap;
+}
+
+export function publishOptions(options: OptionMap): PublishOptions {
+  const { key, headers, ttlMs, echo } = options;
+  return {
+    key: isAbsent(key) ? null : text('key', key, KEY_BYTES_MAX),
+    headers: isAbsent(headers) ? null : checkHeaders(headers),
+    ttlMs: isAbsent(ttlMs) ? Number.POSITIVE_INFINITY : integer('ttlMs', ttlMs, 1, TTL_MS_MAX),
+    echo: isAbsent(echo) ? null : boolean('echo', echo),
+  };
+}
+
+export function subscribeOptions(options: OptionMap, presenceBytesMax: number): SubscribeOptions {
+  const { since, last, presence, policy, conflateBy } = options;
+  if (!isAbsent(since) && !isAbsent(last)) throw new RelayError('BAD_REQUEST', 'since and last exclude each other');
+  if (!isAbsent(policy) && !SLOW_CONSUMER_POLICIES.includes(policy as SlowConsumerPolicy)) {
+    throw new RelayError('BAD_REQUEST', `policy must be one of ${SLOW_CONSUMER_POLICIES.join(', ')}`);
+  }
+  return {
+    since: isAbsent(since) ? null : position('since', since),
+    last: isAbsent(last) ? 0 : integer('last', last, 0, 1_000_000),
+    ...presenceOption(presence, presenceBytesMax),
+    policy: isAbsent(policy) ? null : (policy as SlowConsumerPolicy),
+    conflateBy: isAbsent(conflateBy) ? null : text('conflateBy', conflateBy, KEY_BYTES_MAX),
+  };
+}
+
+export function historyOptions(options: OptionMap, limitDefault: number, limitMax: number): HistoryOptions {
+  const { since, limit, reverse } = options;
+  return {
+    since: isAbsent(since) ? null : position('since', since),
+    limit: isAbsent(limit) ? limitDefault : integer('limit', limit, 1, limitMax),
+    reverse: isAbsent(reverse) ? false : boolean('reverse', reverse),
+  };
+}
+
+export function presenceQueryOptions(options: OptionMap): { readonly countOnly: boolean } {
+  return { countOnly: isAbsent(options['countOnly']) ? false : boolean('countOnly', options['countOnly']) };
+}
+
+export interface HelloOptions {
+  readonly client: string | null;
+  readonly version: number;
+  readonly token: string | null;
+}
+
+export function helloOptions(options: OptionMap): HelloOptions {
+  const { client, version, token, features } = options;
+  if (!isAbsent(features) && !Array.isArray(features)) throw new RelayError('BAD_REQUEST', 'features must be a list of strings');
+  return {
+    client: isAbsent(client) ? null : text('client', client, KEY_BYTES_MAX),
+    version: isAbsent(version) ? PROTOCOL_VERSION : integer('version', version, 0, 65_535),
+    token: isAbsent(token) ? null : text('token', token, TOKEN_LENGTH_MAX),
+  };
+}
+
+function presenceOption(presence: unknown, bytesMax: number): Pick<SubscribeOptions, 'presence' | 'watch'> {
+  if (isAbsent(presence) || presence === false) return { presence: undefined, watch: false };
+  if (presence === 'watch') return { presence: undefined, watch: true };
+  if (presence === true) return { presence: { data: undefined }, watch: true };
+  if (typeof presence !== 'object' || Array.isArray(presence)) {
+    throw new RelayError('BAD_REQUEST', "presence must be true, a map or 'watch'");
+  }
+  const bytes = JSON.stringify(presence).length;
+  if (bytes > bytesMax) throw new RelayError('TOO_LARGE', 'presence data is too large', { bytes, bytesMax });
+  return { presence: { data: presence }, watch: true };
+}
+
+function checkHeaders(headers: unknown): Readonly<Record<string, string>> {
+  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
+    throw new RelayError('BAD_REQUEST', 'headers must be a map of strings');
+  }
+  const entries = Object.entries(headers);
+  if (entries.length > HEADERS_MAX) throw new RelayError('BAD_REQUEST', 'too many headers', { count: entries.length, countMax: HEADERS_MAX });
+  let bytes = 0;
+  for (const [name, value] of entries) {
+    if (typeof value !== 'string') throw new RelayError('BAD_REQUEST', `header '${name}' must be a string`);
+    bytes += name.length + value.length;
+  }
+  if (bytes > HEADER_BYTES_MAX) throw new RelayError('TOO_LARGE', 'headers are too large', { bytes, bytesMax: HEADER_BYTES_MAX });
+  return headers as Record<string, string>;
+}
+
+function position(field: string, value: unknown): Position {
+  if (typeof value !== 'object' || value === null) throw new RelayError('BAD_REQUEST', `${field} must be a map {epoch, offset}`);
+  const { epoch, offset } = value as Record<string, unknown>;
+  return { epoch: text(`${field}.epoch`, epoch, 64), offset: integer(`${field}.offset`, offset, 0, Number.MAX_SAFE_INTEGER) };
+}
+
+function text(field: string, value: unknown, lengthMax: number): string {
+  if (typeof value !== 'string' || value.length === 0 || value.length > lengthMax) {
+    throw new RelayError('BAD_REQUEST', `${field} must be a string of 1 to ${lengthMax} characters`);
+  }
+  return value;
+}
+
+function integer(field: string, value: unknown, min: number, max: number): number {
+  if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
+    throw new RelayError('BAD_REQUEST', `${field} must be an integer in [${min}, ${max}]`);
+  }
+  return value as number;
+}
+
+function boolean(field: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw new RelayError('BAD_REQUEST', `${field} must be true or false`);
+  return value;
+}
+
+function isAbsent(value: unknown): value is undefined | null {
+  return value === undefined || value === null;
+}
+
+/** What a pattern subscription may not ask for. Called by the front, which answers for all lanes. */
+export function checkPatternOptions(options: SubscribeOptions): void {
+  if (options.presence !== undefined || options.watch) throw new RelayError('BAD_REQUEST', 'a pattern subscription has no presence');
+  if (options.policy === 'pause') throw new RelayError('BAD_REQUEST', "policy 'pause' needs one topic with history, not a pattern");
+}
