@@ -69,6 +69,8 @@ const RESTART_BACKOFF_BASE_MS = 50;
 const STABLE_AFTER_MS = 30_000;
 const NUMBERS_BYTES = 8;
 const EMPTY = new Uint8Array(0);
+/** Beside this file, as source or built. */
+const WORKER_URL = new URL(import.meta.url.endsWith('.ts') ? './lane-worker.ts' : './lane-worker.js', import.meta.url);
 
 /** One life of a lane: its thread's task and everything that goes with it. */
 interface Incarnation {
@@ -109,7 +111,7 @@ export class LanePool implements Lanes {
     this.#options = options;
     this.#clock = clock;
     this.#piscina = new Piscina({
-      filename: (options.workerUrl ?? new URL('./lane-worker.ts', import.meta.url)).href,
+      filename: (options.workerUrl ?? WORKER_URL).href,
       minThreads: options.laneCount,
       maxThreads: options.laneCount,
       concurrentTasksPerWorker: 1,

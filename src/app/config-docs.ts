@@ -1,0 +1,143 @@
+/** The settings as text: docs/config.md, `relay serve --help`, `relay config print`. All of it comes from config-table.ts. */
+
+import { DEFAULT_TOPIC_CONFIG } from '../lane/topic-config.ts';
+import { SLOW_CONSUMER_POLICIES } from '../protocol/types.ts';
+import {
+  CROSS_CHECKS,
+  DEFAULTS,
+  environmentName,
+  flagName,
+  type RelayConfig,
+  SETTING_NAMES,
+  SETTINGS,
+  type SettingName,
+} from './config-table.ts';
+import type { Setting } from './setting.ts';
+
+/** A config file that says all of it: what `--config` reads back to the same configuration. */
+export function renderConfig(config: RelayConfig): string {
+  return `${JSON.stringify(config, null, 2)}\n`;
+}
+
+export function renderDefaults(): string {
+  return renderConfig(DEFAULTS);
+}
+
+/** One block per setting, for a terminal. */
+export function renderHelp(): string {
+  const lines = [
+    'usage: relay serve [flags]',
+    '',
+    'Every flag can also be an environment variable (--pong-timeout-ms: RELAY_PONG_TIMEOUT_MS) or stand in the config file (pongTimeoutMs).',
+    'Flags go before the environment, the environment before the file. docs/config.md says what happens at each bound.',
+    '',
+    '  --config FILE  (JSON)',
+  ];
+  for (const [group, names] of byGroup()) {
+    lines.push('', `${group}:`);
+    for (const name of names) {
+      const setting = settingOf(name);
+      const flag = setting.isSwitch ? `--[no-]${flagName(name).slice(2)}` : `${flagName(name)} VALUE`;
+      lines.push(`  ${flag}  (${setting.allowed}; default ${defaultText(setting)})`, `      ${plainText(setting.what)}`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+export function renderConfigDocs(): string {
+  const groups = [...byGroup()].map(([group, names]) => `## ${group}\n\n${names.map(renderSetting).join('\n')}`);
+  return [HEAD, ...groups, crossCheckSection(), topicRuleSection()].join('\n');
+}
+
+const HEAD = `# Configuration
+
+Generated from \`src/app/config-table.ts\` by \`npm run docs\`; edits are overwritten.
+
+A setting comes from the first of these that has it: **flag**, **environment variable**, **config file**, default.
+Its name says its unit and ends with what it bounds; flag and variable follow from it:
+
+| | |
+|---|---|
+| name, in the config file | \`pongTimeoutMs\` |
+| flag | \`--pong-timeout-ms 20000\` or \`--pong-timeout-ms=20000\`; switches also as \`--compression\` and \`--no-compression\` |
+| environment variable | \`RELAY_PONG_TIMEOUT_MS=20000\`; empty counts as not set |
+| config file | \`--config FILE\` or \`RELAY_CONFIG=FILE\`: one JSON map of settings by name. No file is read unasked |
+
+The relay starts with a complete and valid configuration or not at all. Otherwise it names everything that is wrong, in all sources, and ends
+with exit code 2. An unknown flag, \`RELAY_*\` variable or key is an error too; only \`RELAY_URL\` and \`RELAY_TOKEN\` (for the client commands) and
+the variables that Kubernetes makes from Services are passed over.
+
+| command | |
+|---|---|
+| \`relay config print\` | the configuration that these flags, this environment and this file make |
+| \`relay config check\` | is it valid? Exit code 0 or 2, and the problems |
+| \`relay config defaults\` | every default, as a config file |
+| \`relay config document\` | this page |
+`;
+
+function renderSetting(name: SettingName): string {
+  const setting = settingOf(name);
+  const lines = [
+    `### ${name}\n`,
+    `\`${environmentName(name)}\` · \`${flagName(name)}\` · ${setting.allowed} · default **${defaultText(setting)}**\n`,
+    setting.what,
+  ];
+  if (setting.atBound !== undefined) lines.push(`**At the bound:** ${setting.atBound}`);
+  if (setting.metrics !== undefined) lines.push(`**Seen as:** ${setting.metrics.map((metric) => `\`${metric}\``).join(', ')}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function crossCheckSection(): string {
+  const rows = CROSS_CHECKS.map(({ must, because }) => `| ${must} | ${because} |`);
+  return `## Checked against each other\n\n| what | because |\n|---|---|\n${rows.join('\n')}\n`;
+}
+
+function topicRuleSection(): string {
+  const { history, ...settings } = DEFAULT_TOPIC_CONFIG;
+  const row = (name: string, initial: unknown, text: string): string => `| \`${name}\` | ${initial} | ${text} |`;
+  return `## Topic rules
+
+\`topics\` is a list. Each setting of a topic comes from the **last rule in the list that matches its name and has it**; what no rule says has its default.
+
+\`\`\`json
+{
+  "topics": [
+    { "match": "chat.>", "history": { "count": 500, "ageMs": 86400000 }, "stampTime": true },
+    { "match": "chat.*.typing", "history": { "count": 0 }, "presence": false, "slowConsumer": "conflate" }
+  ]
+}
+\`\`\`
+
+| setting | default | |
+|---|---|---|
+${[
+  row('match', '', 'Topic name or pattern; the only one that a rule must have.'),
+  row('history.count', history.count, 'Messages kept; 0 keeps none, the topic is no stream then.'),
+  row('history.bytes', history.bytes, 'Bytes kept; at most `historyBytesMax`.'),
+  row('history.ageMs', history.ageMs, 'Older messages are not replayed.'),
+  row('presence', settings.presence, 'May subscribers be members, and ask who is there?'),
+  row('slowConsumer', settings.slowConsumer, `Policy where a SUBSCRIBE says none: ${SLOW_CONSUMER_POLICIES.join(', ')}.`),
+  row('maxPayloadBytes', '`payloadBytesMax`', 'Largest payload, at most `payloadBytesMax`.'),
+  row('echo', settings.echo, 'Does a publisher get its own messages? A PUBLISH may say otherwise.'),
+  row('stampTime', settings.stampTime, 'Adds `timeUs`, the relay’s clock, to each message.'),
+  row('stampPublisher', settings.stampPublisher, 'Adds `publisher` to each message.'),
+].join('\n')}
+`;
+}
+
+function byGroup(): Map<string, SettingName[]> {
+  return Map.groupBy(SETTING_NAMES, (name) => SETTINGS[name].group);
+}
+
+function settingOf(name: SettingName): Setting<unknown> {
+  return SETTINGS[name] as Setting<unknown>;
+}
+
+function defaultText(setting: Setting<unknown>): string {
+  return Array.isArray(setting.default) ? JSON.stringify(setting.default) : String(setting.default);
+}
+
+/** For a terminal: no links, no code marks. */
+function plainText(markdown: string): string {
+  return markdown.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1 (docs/config.md)').replaceAll('`', '');
+}

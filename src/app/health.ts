@@ -1,0 +1,35 @@
+/** Health: live (may go on running) and ready (may get traffic) are different questions. Thread: main. */
+import { LanePool } from '../pool/lane-pool.ts';
+import type { Relay } from './relay.ts';
+
+export interface ComponentHealth {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+export interface RelayHealth {
+  readonly live: boolean;
+  readonly ready: boolean;
+  readonly state: string;
+  readonly components: readonly ComponentHealth[];
+}
+
+export function healthOf(relay: Relay, state: 'new' | 'ready' | 'draining' | 'stopped'): RelayHealth {
+  const components: ComponentHealth[] = [
+    { name: 'listener', ok: state === 'ready', detail: state === 'ready' ? `port ${relay.port}` : state },
+    ...laneHealth(relay),
+  ];
+  return { live: state !== 'stopped', ready: components.every((component) => component.ok), state, components };
+}
+
+function laneHealth(relay: Relay): ComponentHealth[] {
+  if (!(relay.lanes instanceof LanePool)) return [{ name: 'lane 0', ok: true, detail: 'inline' }];
+  // Half of what gets a lane replaced: unready comes before the replacement.
+  const silentMsMax = relay.config.laneStallMs / 2;
+  return relay.lanes.status().map(({ lane, state, silentMs, restarts }) => ({
+    name: `lane ${lane}`,
+    ok: state === 'running' && silentMs <= silentMsMax,
+    detail: `${state}, last heartbeat ${Math.round(silentMs)} ms ago, replaced ${restarts} times`,
+  }));
+}

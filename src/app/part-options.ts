@@ -1,0 +1,60 @@
+/** What each part of the relay is told, cut from the one RelayConfig: parts know their own options and nothing of the others'. */
+import type { FrontOptions } from '../front/front-options.ts';
+import type { HttpGatewayOptions } from '../front/http-gateway.ts';
+import type { LaneOptions } from '../lane/lane-options.ts';
+import type { RelayConfig } from './config-table.ts';
+
+export function frontOptions(config: RelayConfig): FrontOptions {
+  return {
+    connectionsMax: config.connectionsMax,
+    connectRatePerSecond: config.connectRatePerSecond,
+    sendQueueBytesMax: config.sendQueueBytesMax,
+    mergedFrameBytesMax: config.mergedFrameBytesMax,
+    messageBytesMax: config.messageBytesMax,
+    payloadBytesMax: config.payloadBytesMax,
+    subscriptionsMax: config.subscriptionsMax,
+    presenceBytesMax: config.presenceBytesMax,
+    helloTimeoutMs: config.helloTimeoutMs,
+    pingIntervalMs: config.pingIntervalMs,
+    pongTimeoutMs: config.pongTimeoutMs,
+    closeTimeoutMs: config.closeTimeoutMs,
+    reconnectJitterMs: config.reconnectJitterMs,
+    retryAfterMs: config.retryAfterMs,
+  };
+}
+
+/** `place`: what differs from lane to lane, and from one life of a lane to the next. */
+export function laneOptions(
+  config: RelayConfig,
+  place: Pick<LaneOptions, 'index' | 'laneCount' | 'seed' | 'firstSub'>,
+): LaneOptions {
+  return {
+    index: place.index,
+    laneCount: place.laneCount,
+    seed: place.seed,
+    firstSub: place.firstSub,
+    // The first rule carries payloadBytesMax to every topic: the lane's own default knows nothing of it, and later rules can only say less.
+    topicRules: [{ match: '>', maxPayloadBytes: config.payloadBytesMax }, ...config.topics],
+    topicsMax: config.topicsMax,
+    topicIdleMs: config.topicIdleMs,
+    historyBytesMax: config.historyBytesMax,
+    historyLimitDefault: config.historyLimitDefault,
+    historyLimitMax: config.historyLimitMax,
+    recoveryMessagesMax: config.recoveryMessagesMax,
+    recoveryBytesMax: config.recoveryBytesMax,
+    dedupWindowMs: config.dedupWindowMs,
+    dedupKeysMax: config.dedupKeysMax,
+    presenceGraceMs: config.presenceGraceMs,
+    presenceMembersMax: config.presenceMembersMax,
+    presenceBytesMax: config.presenceBytesMax,
+  };
+}
+
+export function httpOptions(config: RelayConfig): HttpGatewayOptions {
+  return {
+    requestTimeoutMs: config.httpRequestTimeoutMs,
+    pendingMax: config.httpPendingMax,
+    batchMessagesMax: config.httpBatchMessagesMax,
+    bodyBytesMax: config.httpBodyBytesMax,
+  };
+}

@@ -1,0 +1,78 @@
+/** The relay's metrics, read from where they are counted. Thread: main; at scrape only. */
+import { LANE_COUNTERS, LANE_GAUGES, LaneMetric } from '../lane/lane-metrics.ts';
+import { LanePool } from '../pool/lane-pool.ts';
+import { type MetricReading, renderExposition } from '../telemetry/exposition.ts';
+import type { Relay } from './relay.ts';
+
+const FRONT_HELP: Readonly<Record<string, string>> = {
+  connectionsOpened: 'WebSocket connections opened',
+  connectionsClosed: 'WebSocket connections closed',
+  connectionsRefusedLimit: 'Connections refused with 503: connectionsMax',
+  connectionsRefusedRate: 'Connections refused with 503: connectRatePerSecond',
+  connectionsRefusedDraining: 'Connections refused with 503: shutting down',
+  messagesReceived: 'Relay messages received from clients',
+  bytesReceived: 'Bytes of WebSocket messages received',
+  messagesMalformed: 'Messages that were no message of the protocol',
+  commandsForwarded: 'Commands handed to lanes',
+  laneIngressFull: 'Commands answered OVERLOADED: ring full or lane being replaced',
+  commandsLost: 'Commands answered LANE_RESTARTED',
+  subscriptionsRefused: 'SUBSCRIBEs answered LIMIT: subscriptionsMax',
+  errorsSent: 'ERROR messages sent by the front',
+  deliveries: 'MESSAGEs and EVENTs handed to connections or their send queues',
+  framesSent: 'WebSocket messages sent',
+  framesMerged: 'Relay messages that shared a WebSocket message with others',
+  bytesSent: 'Bytes of WebSocket messages sent',
+  helloTimeouts: 'Connections closed with 4504: helloTimeoutMs',
+  pongTimeouts: 'Connections closed with 4003: pongTimeoutMs',
+  slowConsumersDisconnected: 'Connections closed with 4002: sendQueueBytesMax',
+  sessionsCongested: 'Times a connection began to queue',
+  lanesReplaced: 'Lanes replaced after a death',
+};
+
+export function relayMetrics(relay: Relay): Promise<string> {
+  const readings: MetricReading[] = [];
+  for (const [name, value] of Object.entries(relay.front.metrics) as [string, number][]) {
+    readings.push({ name: `relay_${snake(name)}_total`, type: 'counter', help: FRONT_HELP[name] ?? name, values: [{ value }] });
+  }
+  readings.push({
+    name: 'relay_messages_dropped_total',
+    type: 'counter',
+    help: 'Messages meant for a subscriber and not handed to its socket, by reason (the drop ledger)',
+    values: Object.entries(relay.front.ledger.byReason).map(([reason, value]) => ({ labels: { reason }, value })),
+  });
+  gauge(readings, 'relay_connections', 'Open WebSocket connections', relay.front.connectionCount);
+  gauge(readings, 'relay_subscriptions', 'Topics and patterns with subscribers', relay.front.subscriptionCount);
+  gauge(readings, 'relay_http_pending', 'HTTP requests that wait for a lane', relay.gateway.pendingCount);
+  gauge(readings, 'relay_process_resident_memory_bytes', 'Resident memory of the process', process.memoryUsage.rss());
+  const lanes = Array.from({ length: Math.max(1, relay.laneCount) }, (_, lane) => lane);
+  const metricsOf = (lane: number): Float64Array => (relay.lanes instanceof LanePool ? relay.lanes.metrics(lane) : relay.lanes.metrics);
+  for (const name of [...LANE_COUNTERS, ...LANE_GAUGES]) {
+    const isCounter = (LANE_COUNTERS as readonly string[]).includes(name);
+    readings.push({
+      name: `relay_lane_${snake(name)}${isCounter ? '_total' : ''}`,
+      type: isCounter ? 'counter' : 'gauge',
+      help: `Lane: ${name}`,
+      values: lanes.map((lane) => ({ labels: { lane: String(lane) }, value: metricsOf(lane)[LaneMetric[name]] as number })),
+    });
+  }
+  if (relay.lanes instanceof LanePool) {
+    const status = relay.lanes.status();
+    const perLane = (name: string, type: 'counter' | 'gauge', help: string, read: (lane: (typeof status)[number]) => number): void => {
+      readings.push({ name, type, help, values: status.map((lane) => ({ labels: { lane: String(lane.lane) }, value: read(lane) })) });
+    };
+    perLane('relay_lane_ingress_used_bytes', 'gauge', 'Bytes in the ingress ring', (lane) => lane.ingressUsedBytes);
+    perLane('relay_lane_backlog_records', 'gauge', 'Control records that wait for room in the ingress ring', (lane) => lane.backlogCount);
+    perLane('relay_lane_restarts_total', 'counter', 'Times the lane was replaced', (lane) => lane.restarts);
+    perLane('relay_lane_front_wakes_total', 'counter', 'Times the lane woke the front', (lane) => lane.poller.rings);
+    perLane('relay_lane_heartbeat_age_seconds', 'gauge', 'Time since the last heartbeat seen', (lane) => lane.silentMs / 1_000);
+  }
+  return renderExposition(readings);
+}
+
+function gauge(readings: MetricReading[], name: string, help: string, value: number): void {
+  readings.push({ name, type: 'gauge', help, values: [{ value }] });
+}
+
+function snake(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

@@ -1,0 +1,118 @@
+/**
+ * The composition root: builds lanes, front, HTTP gateway and transport from a configuration, starts and drains them.
+ *
+ * Thread: main. The only place where the rooms meet; nothing here is on the path of a message.
+ */
+import { systemClock } from '../base/clock.ts';
+import { Front } from '../front/front.ts';
+import { HttpGateway } from '../front/http-gateway.ts';
+import { InlineLanes } from '../pool/inline-lanes.ts';
+import { autoLaneCount, type LaneEvent, LanePool } from '../pool/lane-pool.ts';
+import { OpsServer } from '../transport/ops-server.ts';
+import { UwsServer } from '../transport/uws-server.ts';
+import { frontOptions, httpOptions, laneOptions, type RelayConfig } from './config.ts';
+import { healthOf, type RelayHealth } from './health.ts';
+import { relayMetrics } from './relay-metrics.ts';
+
+/** Time-driven work of front, lanes and gateway: fine enough for timeouts in seconds, coarse enough to cost nothing. */
+const TICK_MS = 100;
+
+export interface RelayHooks {
+  readonly onLaneEvent?: (event: LaneEvent) => void;
+  /** The lanes' thread entry; fault tests bring their own. */
+  readonly laneWorkerUrl?: URL;
+}
+
+export class Relay {
+  readonly config: RelayConfig;
+  readonly front: Front;
+  readonly gateway: HttpGateway;
+  readonly lanes: LanePool | InlineLanes;
+  readonly laneCount: number;
+  readonly #server: UwsServer;
+  readonly #ops: OpsServer | null;
+  #ticker: NodeJS.Timeout | null = null;
+  #state: 'new' | 'ready' | 'draining' | 'stopped' = 'new';
+  port = 0;
+  opsPort = 0;
+
+  constructor(config: RelayConfig, hooks: RelayHooks = {}) {
+    this.config = config;
+    this.laneCount = config.lanes === 'auto' ? autoLaneCount() : config.lanes;
+    // The seed is the only randomness a lane gets: its epochs must differ from those of every earlier process.
+    const makeLaneOptions = (index: number, laneCount: number, firstSub: number) =>
+      laneOptions(config, { index, laneCount, seed: crypto.getRandomValues(new Uint32Array(1))[0] as number, firstSub });
+    const rings = { ingressRingBytes: config.ingressRingBytes, egressRingBytes: config.egressRingBytes, laneOptions: makeLaneOptions };
+    this.lanes =
+      this.laneCount === 0
+        ? new InlineLanes(rings, systemClock)
+        : new LanePool(
+            {
+              ...rings,
+              laneCount: this.laneCount,
+              doorbell: config.doorbell === 'auto' ? 'messagePort' : config.doorbell,
+              rearmEmptyTurns: config.rearmEmptyTurns,
+              idleStrategy: config.idleStrategy,
+              laneStallMs: config.laneStallMs,
+              laneRestartBackoffMsMax: config.laneRestartBackoffMsMax,
+              laneHeapMbMax: config.laneHeapMbMax,
+              ...(hooks.onLaneEvent === undefined ? {} : { onLaneEvent: hooks.onLaneEvent }),
+              ...(hooks.laneWorkerUrl === undefined ? {} : { workerUrl: hooks.laneWorkerUrl }),
+            },
+            systemClock,
+          );
+    this.front = new Front(frontOptions(config), this.lanes, systemClock);
+    this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock);
+    this.#server = new UwsServer(config, this.front, this.gateway);
+    this.#ops =
+      config.opsPort === 0
+        ? null
+        : new OpsServer({ host: config.opsHost, port: config.opsPort }, { health: () => this.health(), metrics: () => relayMetrics(this) });
+  }
+
+  /** Listens; the ports that were given out are in `port` and `opsPort`. Rejects where a port is taken. */
+  async start(): Promise<void> {
+    this.lanes.start(this.front);
+    this.#ticker = setInterval(() => {
+      this.front.tick();
+      this.lanes.tick();
+      this.gateway.tick();
+    }, TICK_MS);
+    try {
+      this.port = await this.#server.listen();
+      if (this.#ops !== null) this.opsPort = await this.#ops.listen();
+    } catch (error) {
+      await this.#stop();
+      throw error;
+    }
+    this.#state = 'ready';
+  }
+
+  health(): RelayHealth {
+    return healthOf(this, this.#state);
+  }
+
+  /**
+   * Graceful end: not ready any more, no new connections, every client sent home in a slot of its own, queues flushed, lanes finished.
+   * Resolves when nothing is left. A second call waits for the first.
+   */
+  async drain(reason = 'shutdown'): Promise<void> {
+    if (this.#state === 'draining' || this.#state === 'stopped') return this.#drained;
+    this.#state = 'draining';
+    const { drainWindowMs, drainDeadlineMs } = this.config;
+    this.#drained = new Promise<void>((resolve) => {
+      this.front.drain({ windowMs: drainWindowMs, deadlineMs: drainDeadlineMs, reason }, resolve);
+    }).then(() => this.#stop());
+    return this.#drained;
+  }
+  #drained: Promise<void> = Promise.resolve();
+
+  async #stop(): Promise<void> {
+    this.#state = 'stopped';
+    if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.gateway.close();
+    this.#server.close();
+    await this.lanes.close();
+    this.#ops?.close(); // Last: who watches the end should see it.
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * What a setting is: a kind of value with its bounds, a default and its documentation. The table of all settings is config-table.ts.
+ *
+ * Parsing never throws: `undefined` is "not allowed", and the caller says where the value came from.
+ */
+
+export interface SettingText {
+  readonly group: string;
+  /** What it is. Markdown, one line, with no full stop left out: docs/config.md shows it as it stands. */
+  readonly what: string;
+  /** What happens when the bound is reached. Absent where the setting bounds nothing. */
+  readonly atBound?: string;
+  /** Where that (or the thing itself) can be seen: names of relay-metrics.ts. */
+  readonly metrics?: readonly string[];
+}
+
+export interface Setting<T> extends SettingText {
+  readonly default: T;
+  /** Completes "must be": 'an integer in [0, 65535]'. */
+  readonly allowed: string;
+  /** Takes a flag without a value: `--compression`, `--no-compression`. */
+  readonly isSwitch: boolean;
+  /** From a flag or the environment. */
+  readonly fromText: (text: string) => T | undefined;
+  /** From the config file. */
+  readonly fromJson: (value: unknown) => T | undefined;
+}
+
+export interface IntegerBounds {
+  readonly min: number;
+  readonly max: number;
+  /** 0 is allowed as well, below `min`; the text says what it means. */
+  readonly orZero?: boolean;
+  readonly powerOfTwo?: boolean;
+}
+
+export function integer(initial: number, bounds: IntegerBounds, text: SettingText): Setting<number> {
+  const { min, max, orZero = false, powerOfTwo = false } = bounds;
+  const fromJson = (value: unknown): number | undefined => {
+    if (!Number.isSafeInteger(value)) return undefined;
+    const number = value as number;
+    if (orZero && number === 0) return 0;
+    // Doubles, not bit tricks: bounds may lie above 2^31.
+    if (number < min || number > max || (powerOfTwo && !Number.isInteger(Math.log2(number)))) return undefined;
+    return number;
+  };
+  const allowed = `${orZero ? '0 or ' : ''}${powerOfTwo ? 'a power of two' : 'an integer'} in [${min}, ${max}]`;
+  return { ...text, default: initial, allowed, isSwitch: false, fromJson, fromText: (value) => fromJson(parseInteger(value)) };
+}
+
+/** One of several words. */
+export function word<const W extends string>(initial: NoInfer<W>, words: readonly W[], text: SettingText): Setting<W> {
+  const fromJson = (value: unknown): W | undefined => words.find((known) => known === value);
+  return { ...text, default: initial, allowed: `one of ${words.join(', ')}`, isSwitch: false, fromJson, fromText: fromJson };
+}
+
+/** `auto`, or an integer. */
+export function autoOrInteger(initial: 'auto' | number, bounds: IntegerBounds, text: SettingText): Setting<'auto' | number> {
+  const number = integer(bounds.min, bounds, text);
+  return {
+    ...text,
+    default: initial,
+    allowed: `auto or ${number.allowed}`,
+    isSwitch: false,
+    fromJson: (value) => (value === 'auto' ? 'auto' : number.fromJson(value)),
+    fromText: (value) => (value === 'auto' ? 'auto' : number.fromText(value)),
+  };
+}
+
+export function toggle(initial: boolean, text: SettingText): Setting<boolean> {
+  const fromJson = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined);
+  const fromText = (value: string): boolean | undefined => (value === 'true' ? true : value === 'false' ? false : undefined);
+  return { ...text, default: initial, allowed: 'true or false', isSwitch: true, fromJson, fromText };
+}
+
+/** Whether somebody answers to the name is the listener's to find out. */
+export function host(initial: string, text: SettingText): Setting<string> {
+  const fromJson = (value: unknown): string | undefined =>
+    typeof value === 'string' && value.length <= 255 && /^[0-9A-Za-z:][0-9A-Za-z.:_%-]*$/.test(value) ? value : undefined;
+  return { ...text, default: initial, allowed: 'an IP address or a host name', isSwitch: false, fromJson, fromText: fromJson };
+}
+
+/** A list, in text form as JSON. What stands in it is checked where the other settings are known. */
+export function list<T>(allowed: string, text: SettingText): Setting<readonly T[]> {
+  const fromJson = (value: unknown): readonly T[] | undefined => (Array.isArray(value) ? (value as T[]) : undefined);
+  const fromText = (value: string): readonly T[] | undefined => {
+    try {
+      return fromJson(JSON.parse(value));
+    } catch {
+      return undefined;
+    }
+  };
+  return { ...text, default: [], allowed, isSwitch: false, fromJson, fromText };
+}
+
+/** Decimal digits only: `1e3`, `0x10` and ` 8` are more often mistakes than wishes. */
+function parseInteger(text: string): number | undefined {
+  return /^-?\d{1,15}$/.test(text) ? Number(text) : undefined;
+}

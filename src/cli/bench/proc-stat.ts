@@ -1,0 +1,40 @@
+/**
+ * What Linux knows about another process: CPU time and memory, from /proc. A process that is gone has neither (null).
+ */
+import { readFileSync } from 'node:fs';
+
+/** USER_HZ, fixed at 100 for everything in /proc on every architecture that Node runs on. */
+const TICKS_PER_SECOND = 100;
+
+/** User and system time of all threads so far, those that have ended too. */
+export function readCpuSeconds(pid: number): number | null {
+  const stat = readProc(pid, 'stat');
+  if (stat === null) return null;
+  // The second field is the command in parentheses and may hold anything, more parentheses too.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND; // utime and stime, fields 14 and 15.
+}
+
+export interface ProcessMemory {
+  readonly rssMb: number;
+  /** The highest since the process began. */
+  readonly rssPeakMb: number;
+}
+
+export function readMemory(pid: number): ProcessMemory | null {
+  const status = readProc(pid, 'status');
+  if (status === null) return null;
+  return { rssMb: kilobytes(status, 'VmRSS') / 1024, rssPeakMb: kilobytes(status, 'VmHWM') / 1024 };
+}
+
+function readProc(pid: number, file: string): string | null {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1');
+  } catch {
+    return null;
+  }
+}
+
+function kilobytes(status: string, field: string): number {
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0);
+}

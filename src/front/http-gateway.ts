@@ -1,0 +1,494 @@
+/**
+ * HTTP gateway: requests in, relay messages to the front, replies back as answers. An in-process client of the front like any other, with
+ * one session for all requests, so that an HTTP publish meets the same checks and gets the same answer as a PUBLISH.
+ *
+ * Thread: front only. Promise: every `reply` is called exactly once. Memory is bounded: commands in flight by `pendingMax`, bodies by `bodyBytesMax`.
+ * Not here: sockets and reading bodies (transport/), what a command means (lane/), the table of routes (http-routes.ts).
+ *
+ * `reply` may be called inside `handle`, or inside a drain of the lanes: it must not call `handle` in turn.
+ */
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { pack, unpack } from '../protocol/codec.ts';
+import { wireErrorName } from '../protocol/codes.ts';
+import { writeUint } from '../protocol/encode.ts';
+import { type ErrorFacts, RelayError } from '../protocol/errors.ts';
+import { MessageHeader, readHeader } from '../protocol/header.ts';
+import { type MessageSpec, MessageType, SPEC_BY_TYPE } from '../protocol/types.ts';
+import type { Front } from './front.ts';
+import { type BatchEntry, encodeList, endOfRelayValue, joinBytes, pickPairs, proveOneValue, readBatch } from './http-batch.ts';
+import { jsonToMessagePack, messagePackToJson } from './http-json.ts';
+import {
+  answerTypeOf,
+  ERROR_STATUS,
+  findRoute,
+  HttpFault,
+  type HttpRoute,
+  type MediaType,
+  mediaTypeOf,
+  parseQuery,
+  type Query,
+} from './http-routes.ts';
+import { type Connection, SendResult } from './ports.ts';
+import type { Session } from './session.ts';
+
+export { HTTP_ROUTES } from './http-routes.ts';
+
+export interface HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  /** Raw, without `?`. */
+  readonly query: string;
+  /** Header values; '' without the header. */
+  readonly contentType: string;
+  readonly accept: string;
+  /** Need not outlive the call. A transport may stop reading at `bodyBytesMax + 1`: that much is answered 413. */
+  readonly body: Uint8Array;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+}
+
+export interface HttpGatewayOptions {
+  /** From the request to the lane's reply; over it: TIMEOUT, 504. */
+  readonly requestTimeoutMs: number;
+  /** Over it: TOO_LARGE, 413. */
+  readonly bodyBytesMax: number;
+  /** Commands in flight (a batch has one per message); over it: OVERLOADED, 503. */
+  readonly pendingMax: number;
+  /** Over it: TOO_LARGE, 413. At most `pendingMax`, or the largest batch would never get in. */
+  readonly batchMessagesMax: number;
+}
+
+/** What the gateway counts. Plain numbers on the front's thread; read at scrape. */
+export class HttpMetrics {
+  requests = 0;
+  /** Answers by class of their status. */
+  responses2xx = 0;
+  responses4xx = 0;
+  responses5xx = 0;
+  timeouts = 0;
+  /** Requests turned away at `pendingMax` or after `close`. */
+  refused = 0;
+  /** Replies to commands that had timed out already. */
+  repliesLate = 0;
+  /** The front has closed the gateway's session and a new one was opened: a bug of ours, or of the front's. */
+  sessionsLost = 0;
+}
+
+/** Who HTTP publishers are in `meta.publisher`. */
+const CLIENT_NAME = 'http';
+/** Told with refusals of our own. */
+const RETRY_AFTER_MS = 1_000;
+const CONTENT_TYPES: Readonly<Record<MediaType, string>> = { json: 'application/json', msgpack: 'application/msgpack' };
+const NIL = Uint8Array.of(0xc0);
+const ENCODER = new TextEncoder();
+
+/** Why a command failed, as ERROR says it. */
+interface Failure {
+  readonly code: number;
+  readonly text: string;
+  readonly details: ErrorFacts | null;
+}
+
+/** `result` is one encoded value: memory of its own. */
+type Outcome = { readonly result: Uint8Array } | { readonly failure: Failure };
+
+interface Exchange {
+  readonly answerType: MediaType;
+  readonly reply: (response: HttpResponse) => void;
+}
+
+interface PendingCommand {
+  readonly deadlineMs: number;
+  readonly settle: (outcome: Outcome) => void;
+}
+
+type GatewayState =
+  | { readonly name: 'open'; readonly session: Session }
+  /** The front has ended the session. Left at the next chance outside the front's calls, by opening another. */
+  | { readonly name: 'lost'; readonly session: Session; readonly reason: string }
+  | { readonly name: 'closed' };
+
+export class HttpGateway {
+  readonly metrics = new HttpMetrics();
+  readonly #front: Front;
+  readonly #options: HttpGatewayOptions;
+  readonly #clock: Clock;
+  /** By id of the command. In order of their deadlines, since all wait equally long. */
+  readonly #pending = new Map<number, PendingCommand>();
+  readonly #header = new MessageHeader();
+  /** Replies that came while a command was being handed over: settled when the front has returned. */
+  readonly #arrived: { readonly id: number; readonly outcome: Outcome }[] = [];
+  #forwarding = false;
+  #nextId = 1;
+  #messageBytesMax = 0;
+  #state: GatewayState = { name: 'closed' };
+
+  constructor(front: Front, options: HttpGatewayOptions, clock: Clock) {
+    for (const [name, value] of Object.entries(options)) {
+      if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} must be a positive integer, got ${value}`);
+    }
+    if (options.batchMessagesMax > options.pendingMax) {
+      throw new RangeError(`batchMessagesMax must not be over pendingMax: ${options.batchMessagesMax} > ${options.pendingMax}`);
+    }
+    this.#front = front;
+    this.#options = options;
+    this.#clock = clock;
+    this.#openSession();
+  }
+
+  /** Commands in flight. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  get bodyBytesMax(): number {
+    return this.#options.bodyBytesMax;
+  }
+
+  /** `reply` is called exactly once, perhaps at once. */
+  handle(request: HttpRequest, reply: (response: HttpResponse) => void): void {
+    this.metrics.requests++;
+    const exchange: Exchange = { answerType: answerTypeOf(request.accept, request.contentType), reply };
+    try {
+      this.#dispatch(request, exchange);
+    } catch (error) {
+      if (!(error instanceof RelayError)) throw error;
+      const { status, headers } = error instanceof HttpFault ? error : { status: undefined, headers: undefined };
+      this.#answerFailure(exchange, failureOf(error), status, headers);
+    }
+  }
+
+  /** Some ten times a second: commands without a reply in time, and a lost session. */
+  tick(): void {
+    this.#recoverSession();
+    const nowMs = this.#clock.monotonicMs();
+    const { requestTimeoutMs } = this.#options;
+    for (const [id, { deadlineMs }] of this.#pending) {
+      if (deadlineMs > nowMs) return;
+      this.metrics.timeouts++;
+      this.#settle(id, { failure: failureOf(new RelayError('TIMEOUT', undefined, { requestTimeoutMs })) });
+    }
+  }
+
+  /** What is pending may or may not happen, and is answered so; what comes later is refused. */
+  close(): void {
+    const state = this.#state;
+    if (state.name === 'closed') return;
+    this.#state = { name: 'closed' };
+    this.#failPending(new RelayError('LANE_RESTARTED', 'the relay is shutting down', { retryAfterMs: RETRY_AFTER_MS }));
+    this.#front.onClose(state.session, 1000);
+  }
+
+  // ---- requests
+
+  #dispatch(request: HttpRequest, exchange: Exchange): void {
+    const route = findRoute(request.method, request.path);
+    if (this.#state.name === 'closed') this.#refuse('the relay is shutting down', {});
+    if (route.operation === 'call') throw new HttpFault(501, 'BAD_REQUEST', 'CALL is not supported');
+    const query = parseQuery(request.query, route.parameters);
+    this.#recoverSession();
+    switch (route.operation) {
+      case 'publish': {
+        const payload = this.#readBody(request, route);
+        proveOneValue(payload);
+        this.#request(exchange, MessageType.PUBLISH, query, publishOptions(query), payload);
+        return;
+      }
+      case 'publishBatch':
+        this.#publishBatch(exchange, readBatch(this.#readBody(request, route), this.#options.batchMessagesMax));
+        return;
+      case 'history':
+        this.#request(exchange, MessageType.HISTORY, query, historyOptions(query));
+        return;
+      case 'presence':
+        this.#request(exchange, MessageType.PRESENCE, query, presenceOptions(query));
+        return;
+      case 'position':
+        // One message is the least that HISTORY gives; the newest is found fastest.
+        this.#request(exchange, MessageType.HISTORY, query, pack({ limit: 1, reverse: true }), null, toPosition);
+        return;
+      default:
+        route.operation satisfies never;
+    }
+  }
+
+  /** The body as MessagePack, whatever it came as. Not proven where it was MessagePack already. */
+  #readBody(request: HttpRequest, route: HttpRoute): Uint8Array {
+    const { body, contentType } = request;
+    const { bodyBytesMax } = this.#options;
+    const type = mediaTypeOf(contentType);
+    if (type === null) {
+      throw new HttpFault(415, 'BAD_REQUEST', 'Content-Type must be application/json or application/msgpack', {
+        contentType: contentType.slice(0, 64),
+      });
+    }
+    if (body.length > bodyBytesMax) throw new RelayError('TOO_LARGE', 'the body is too large', { bodyBytesMax });
+    if (body.length === 0)
+      throw new RelayError(
+        'BAD_REQUEST',
+        `the body is empty; it must be ${route.body === 'batch' ? 'a list of messages' : 'the payload'}`,
+      );
+    return type === 'json' ? jsonToMessagePack(body) : body;
+  }
+
+  /** One command, whose result (or a part of it) is the answer. */
+  #request(
+    exchange: Exchange,
+    type: number,
+    query: Query,
+    options: Uint8Array,
+    payload: Uint8Array | null = null,
+    toAnswer: (result: Uint8Array) => Uint8Array = asItIs,
+  ): void {
+    const topic = pack(query.texts.get('topic'));
+    this.#reserve(1);
+    const command = this.#encodeCommand(type, payload === null ? [topic, options] : [topic, options, payload]);
+    this.#expect(command.id, (outcome) => {
+      if ('failure' in outcome) this.#answerFailure(exchange, outcome.failure);
+      else this.#answer(exchange, 200, toAnswer(outcome.result));
+    });
+    this.#forward(command.bytes);
+  }
+
+  /** A PUBLISH for each entry, in order, as many to a frame as fit. The answer goes out with the last of their replies. */
+  #publishBatch(exchange: Exchange, entries: readonly BatchEntry[]): void {
+    this.#reserve(entries.length);
+    const answers: Uint8Array[] = new Array(entries.length);
+    let left = entries.length;
+    let status = 200;
+    const settle = (index: number, outcome: Outcome): void => {
+      answers[index] = 'result' in outcome ? outcome.result : encodeFailure(outcome.failure);
+      if ('failure' in outcome) status = 207;
+      if (--left === 0) this.#answer(exchange, status, encodeList(answers));
+    };
+    if (left === 0) {
+      this.#answer(exchange, status, encodeList(answers));
+      return;
+    }
+    let frame: Uint8Array[] = [];
+    let frameBytes = 0;
+    const problems: { readonly index: number; readonly error: RelayError }[] = [];
+    for (const [index, entry] of entries.entries()) {
+      try {
+        if (entry.problem !== null) throw new RelayError('BAD_REQUEST', entry.problem);
+        const { id, bytes } = this.#encodeCommand(MessageType.PUBLISH, [entry.topic, entry.options, entry.payload]);
+        this.#expect(id, (outcome) => settle(index, outcome));
+        if (frameBytes + bytes.length > this.#messageBytesMax) {
+          this.#forward(joinBytes(frame));
+          frame = [];
+          frameBytes = 0;
+        }
+        frame.push(bytes);
+        frameBytes += bytes.length;
+      } catch (error) {
+        if (!(error instanceof RelayError)) throw error;
+        problems.push({ index, error });
+      }
+    }
+    if (frameBytes > 0) this.#forward(joinBytes(frame));
+    // Last, so that the answer cannot go out while messages are still to be forwarded.
+    for (const { index, error } of problems) settle(index, { failure: failureOf(error) });
+  }
+
+  // ---- commands and their replies
+
+  /** Throws OVERLOADED unless so many more commands may be in flight. */
+  #reserve(commandCount: number): void {
+    const { pendingMax } = this.#options;
+    if (this.#pending.size + commandCount > pendingMax) this.#refuse('too many HTTP requests in flight', { pendingMax });
+  }
+
+  #refuse(text: string, facts: ErrorFacts): never {
+    this.metrics.refused++;
+    throw new RelayError('OVERLOADED', text, { ...facts, retryAfterMs: RETRY_AFTER_MS });
+  }
+
+  /** `[type, id, ...elements]`; the elements are encoded already. */
+  #encodeCommand(type: number, elements: readonly Uint8Array[]): { readonly id: number; readonly bytes: Uint8Array } {
+    const id = this.#nextId++;
+    const head = new Uint8Array(11);
+    head[0] = 0x90 | (2 + elements.length);
+    head[1] = type;
+    const headBytes = writeUint(head, 2, id);
+    const bytes = joinBytes([head.subarray(0, headBytes), ...elements]);
+    // The front would close our session, and everybody's requests with it.
+    if (bytes.length > this.#messageBytesMax) {
+      throw new RelayError('TOO_LARGE', 'the message is too large', {
+        messageBytes: bytes.length,
+        messageBytesMax: this.#messageBytesMax,
+      });
+    }
+    return { id, bytes };
+  }
+
+  #expect(id: number, settle: (outcome: Outcome) => void): void {
+    this.#pending.set(id, { deadlineMs: this.#clock.monotonicMs() + this.#options.requestTimeoutMs, settle });
+  }
+
+  /** One WebSocket message's worth of commands. */
+  #forward(bytes: Uint8Array): void {
+    const state = this.#state;
+    if (state.name !== 'open') return; // Lost in the middle of a batch: what is pending is failed with the rest.
+    this.#forwarding = true;
+    this.#front.onMessage(state.session, bytes, true);
+    this.#forwarding = false;
+    this.#settleArrived();
+    this.#recoverSession();
+  }
+
+  /** Relay messages from the front. The frame is the ring's memory: copied before anything else. */
+  #onFrame(frame: Uint8Array): number {
+    const bytes = new Uint8Array(frame);
+    const header = this.#header;
+    let at = 0;
+    while (at < bytes.length) {
+      assert(readHeader(bytes, at, bytes.length, header), 'the front sent what is no relay message');
+      let end = header.bodyStart;
+      const { headElements, arity } = SPEC_BY_TYPE[header.type] as MessageSpec;
+      for (let element = headElements; element < arity; element++) end = endOfRelayValue(bytes, end, bytes.length);
+      if (header.type === MessageType.OK) {
+        this.#arrived.push({ id: header.id, outcome: { result: bytes.subarray(header.bodyStart, end) } });
+      } else if (header.type === MessageType.ERROR) {
+        const [, , code, text, details] = unpack(bytes.subarray(at, end)) as [number, number, number, string, ErrorFacts | null];
+        this.#arrived.push({ id: header.id, outcome: { failure: { code, text, details } } });
+      }
+      at = end;
+    }
+    if (!this.#forwarding) this.#settleArrived();
+    return SendResult.WRITTEN;
+  }
+
+  #settleArrived(): void {
+    const arrived = this.#arrived.splice(0);
+    for (const { id, outcome } of arrived) this.#settle(id, outcome);
+  }
+
+  #settle(id: number, outcome: Outcome): void {
+    const command = this.#pending.get(id);
+    if (command === undefined) {
+      this.metrics.repliesLate++;
+      return;
+    }
+    this.#pending.delete(id);
+    command.settle(outcome);
+  }
+
+  #failPending(error: RelayError): void {
+    const failure = failureOf(error);
+    for (const id of [...this.#pending.keys()]) this.#settle(id, { failure });
+  }
+
+  // ---- the session
+
+  #openSession(): void {
+    const connection: Connection = {
+      remoteAddress: CLIENT_NAME,
+      send: (frame) => this.#onFrame(frame),
+      ping: () => undefined,
+      bufferedBytes: () => 0,
+      close: (code, reason) => this.#onSessionEnded(session, `${code} ${reason}`),
+      terminate: () => this.#onSessionEnded(session, 'terminated'),
+    };
+    const session = this.#front.open(connection, true);
+    this.#state = { name: 'open', session };
+    const options = pack({ client: CLIENT_NAME });
+    const id = this.#nextId++;
+    this.#messageBytesMax = 64 + options.length; // Enough for HELLO, whose answer says the true one.
+    this.#expect(id, (outcome) => {
+      assert('result' in outcome, 'the front refused the HTTP gateway');
+      this.#messageBytesMax = (unpack(outcome.result) as { limits: { messageBytesMax: number } }).limits.messageBytesMax;
+    });
+    this.#forward(joinBytes([Uint8Array.of(0x93, MessageType.HELLO, 0xce, id >>> 24, id >>> 16, id >>> 8, id), options]));
+  }
+
+  /** Called by the front. It is in the middle of something: what follows from it waits for `#recoverSession`. */
+  #onSessionEnded(session: Session, reason: string): void {
+    if (this.#state.name === 'open' && this.#state.session === session) this.#state = { name: 'lost', session, reason };
+  }
+
+  #recoverSession(): void {
+    const state = this.#state;
+    if (state.name !== 'lost') return;
+    this.metrics.sessionsLost++;
+    this.#front.onClose(state.session, 1000);
+    this.#openSession();
+    this.#failPending(new RelayError('INTERNAL', "the gateway's session was closed", { reason: state.reason }));
+  }
+
+  // ---- answers
+
+  #answerFailure(
+    exchange: Exchange,
+    failure: Failure,
+    status = ERROR_STATUS[wireErrorName(failure.code)],
+    headers: Readonly<Record<string, string>> = {},
+  ): void {
+    const retryAfterMs = failure.details?.['retryAfterMs'];
+    const waits = typeof retryAfterMs === 'number' ? { 'Retry-After': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) } : {};
+    this.#answer(exchange, status, encodeFailure(failure), { ...headers, ...waits });
+  }
+
+  /** `body` is one encoded value. */
+  #answer(exchange: Exchange, status: number, body: Uint8Array, headers: Readonly<Record<string, string>> = {}): void {
+    if (status < 300) this.metrics.responses2xx++;
+    else if (status < 500) this.metrics.responses4xx++;
+    else this.metrics.responses5xx++;
+    exchange.reply({
+      status,
+      headers: { 'Content-Type': CONTENT_TYPES[exchange.answerType], 'Cache-Control': 'no-store', ...headers },
+      body: exchange.answerType === 'msgpack' ? body : ENCODER.encode(messagePackToJson(body)),
+    });
+  }
+}
+
+function failureOf(error: RelayError): Failure {
+  return { code: error.code, text: error.message, details: Object.keys(error.facts).length === 0 ? null : error.facts };
+}
+
+function encodeFailure({ code, text, details }: Failure): Uint8Array {
+  return pack({ error: { code, name: wireErrorName(code), text, details } });
+}
+
+function publishOptions({ texts, integers, booleans, headers }: Query): Uint8Array {
+  return encodeOptions({
+    key: texts.get('key'),
+    ttlMs: integers.get('ttlMs'),
+    echo: booleans.get('echo'),
+    headers: headers ?? undefined,
+  });
+}
+
+function historyOptions({ texts, integers, booleans }: Query): Uint8Array {
+  const epoch = texts.get('sinceEpoch');
+  const offset = integers.get('sinceOffset');
+  if ((epoch === undefined) !== (offset === undefined))
+    throw new RelayError('BAD_REQUEST', 'sinceEpoch and sinceOffset go together');
+  return encodeOptions({
+    limit: integers.get('limit'),
+    reverse: booleans.get('reverse'),
+    since: epoch === undefined ? undefined : { epoch, offset },
+  });
+}
+
+function presenceOptions({ booleans }: Query): Uint8Array {
+  return encodeOptions({ countOnly: booleans.get('countOnly') });
+}
+
+/** A map of what is there; nil when nothing is. */
+function encodeOptions(options: Readonly<Record<string, unknown>>): Uint8Array {
+  const present = Object.entries(options).filter(([, value]) => value !== undefined);
+  return present.length === 0 ? NIL : pack(Object.fromEntries(present));
+}
+
+function toPosition(history: Uint8Array): Uint8Array {
+  return pickPairs(history, ['epoch', 'first', 'offset']);
+}
+
+function asItIs(result: Uint8Array): Uint8Array {
+  return result;
+}
