@@ -38,7 +38,7 @@ export function renderHelp(): string {
     for (const name of names) {
       const setting = settingOf(name);
       const flag = setting.isSwitch ? `--[no-]${flagName(name).slice(2)}` : `${flagName(name)} VALUE`;
-      lines.push(`  ${flag}  (${setting.allowed}; default ${defaultText(setting)})`, `      ${plainText(setting.what)}`);
+      lines.push(`  ${flag}  (${setting.allowed}; default ${defaultText(setting.default)})`, `      ${plainText(setting.what)}`);
     }
   }
   return `${lines.join('\n')}\n`;
@@ -76,15 +76,13 @@ the variables that Kubernetes makes from Services are passed over.
 `;
 
 function renderSetting(name: SettingName): string {
-  const setting = settingOf(name);
-  const lines = [
-    `### ${name}\n`,
-    `\`${environmentName(name)}\` · \`${flagName(name)}\` · ${setting.allowed} · default **${defaultText(setting)}**\n`,
-    setting.what,
+  const { allowed, what, atBound, metrics, ...setting } = settingOf(name);
+  const notes = [
+    ...(atBound === undefined ? [] : [`- At the bound: ${atBound}`]),
+    ...(metrics === undefined ? [] : [`- Seen as: ${metrics.map((metric) => `\`${metric}\``).join(', ')}`]),
   ];
-  if (setting.atBound !== undefined) lines.push(`**At the bound:** ${setting.atBound}`);
-  if (setting.metrics !== undefined) lines.push(`**Seen as:** ${setting.metrics.map((metric) => `\`${metric}\``).join(', ')}`);
-  return `${lines.join('\n')}\n`;
+  const head = `\`${environmentName(name)}\` · \`${flagName(name)}\` · ${allowed} · default **${defaultText(setting.default)}**`;
+  return `### ${name}\n\n${head}\n\n${what}\n${notes.length === 0 ? '' : `\n${notes.join('\n')}\n`}`;
 }
 
 function crossCheckSection(): string {
@@ -133,8 +131,8 @@ function settingOf(name: SettingName): Setting<unknown> {
   return SETTINGS[name] as Setting<unknown>;
 }
 
-function defaultText(setting: Setting<unknown>): string {
-  return Array.isArray(setting.default) ? JSON.stringify(setting.default) : String(setting.default);
+function defaultText(value: unknown): string {
+  return Array.isArray(value) ? JSON.stringify(value) : String(value);
 }
 
 /** For a terminal: no links, no code marks. */

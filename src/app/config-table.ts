@@ -44,415 +44,258 @@ export const SETTINGS = {
     group: LISTENING,
     what: 'Address that WebSockets and the HTTP API are served on. This release has no authentication, so by default it is open to this machine only; `0.0.0.0` opens it to all.',
   }),
-  port: integer(
-    8080,
-    { min: 0, max: 65_535 },
-    {
-      group: LISTENING,
-      what: '0 takes any free port; the log says which.',
-    },
-  ),
+  port: integer(8080, [0, 65_535], {
+    group: LISTENING,
+    what: '0 takes any free port; the log says which.',
+  }),
   opsHost: host('127.0.0.1', {
     group: LISTENING,
-    what: 'Address of the operators’ door: health, metrics, topology. Never meant for the outside.',
+    what: 'Address of the operators’ door: health and metrics. Never meant for the outside.',
   }),
-  opsPort: integer(
-    8081,
-    { min: 0, max: 65_535 },
-    {
-      group: LISTENING,
-      what: '0 turns the operators’ door off.',
-    },
-  ),
+  opsPort: integer(8081, [0, 65_535], {
+    group: LISTENING,
+    what: '0 turns the operators’ door off.',
+  }),
 
   // ---- lanes and rings
-  lanes: autoOrInteger(
-    'auto',
-    { min: 0, max: LANES_MAX },
-    {
-      group: LANES,
-      what: 'Threads that own topics. `auto` is one less than the cores, at least 1. 0 runs the one lane on the main thread, for containers with one core. A topic’s lane depends on this number: changing it starts every stream anew.',
-    },
-  ),
+  lanes: autoOrInteger('auto', [0, LANES_MAX], {
+    group: LANES,
+    what: 'Threads that own topics. `auto` is one less than the cores, at least 1. 0 runs the one lane on the main thread, for containers with one core. A topic’s lane depends on this number: changing it starts every stream anew.',
+  }),
   idleStrategy: word('auto', IDLE_STRATEGY_NAMES, {
     group: LANES,
     what: 'What a lane does when it has nothing to do: `park` sleeps until it is rung, `yield` naps and looks, `spin` burns a core for the lowest latency. `auto` goes by the number of cores.',
   }),
-  ingressRingBytes: integer(
-    1_048_576,
-    { min: RING_CAPACITY_BYTES_MIN, max: RING_CAPACITY_BYTES_MAX, powerOfTwo: true },
-    {
-      group: LANES,
-      what: 'Ring from the main thread to one lane; a message takes an eighth of it at most.',
-      atBound: 'The command is answered OVERLOADED (106) with `retryAfterMs`.',
-      metrics: ['relay_lane_ingress_full_total'],
-    },
-  ),
-  egressRingBytes: integer(
-    4_194_304,
-    { min: EGRESS_RING_BYTES_MIN, max: RING_CAPACITY_BYTES_MAX, powerOfTwo: true },
-    {
-      group: LANES,
-      what: 'Ring from one lane to the main thread; a record takes an eighth of it at most.',
-      atBound: 'The lane waits until the main thread has read; then its ingress ring fills.',
-      metrics: ['relay_lane_ingress_used_bytes'],
-    },
-  ),
+  ingressRingBytes: integer(1_048_576, [RING_CAPACITY_BYTES_MIN, RING_CAPACITY_BYTES_MAX], {
+    powerOfTwo: true,
+    group: LANES,
+    what: 'Ring from the main thread to one lane; a message takes an eighth of it at most.',
+    atBound: 'The command is answered OVERLOADED (106) with `retryAfterMs`.',
+    metrics: ['relay_lane_ingress_full_total'],
+  }),
+  egressRingBytes: integer(4_194_304, [EGRESS_RING_BYTES_MIN, RING_CAPACITY_BYTES_MAX], {
+    powerOfTwo: true,
+    group: LANES,
+    what: 'Ring from one lane to the main thread; a record takes an eighth of it at most.',
+    atBound: 'The lane waits until the main thread has read; then its ingress ring fills.',
+    metrics: ['relay_lane_ingress_used_bytes'],
+  }),
   doorbell: word('auto', ['auto', 'waitAsync', 'messagePort'], {
     group: LANES,
     what: 'How a lane wakes the main thread. `auto` is what measured best on the supported Node.',
     metrics: ['relay_lane_front_wakes_total'],
   }),
-  rearmEmptyTurns: integer(
-    0,
-    { min: 0, max: 1_000 },
-    {
-      group: LANES,
-      what: 'Empty turns of the event loop during which the main thread looks at the rings itself before it asks to be rung again. More of them spare wake-ups and cost CPU.',
-      metrics: ['relay_lane_front_wakes_total'],
-    },
-  ),
-  laneStallMs: integer(
-    5_000,
-    { min: 500, max: 600_000 },
-    {
-      group: LANES,
-      what: 'Longest time without a heartbeat of a lane.',
-      atBound: 'The lane is replaced: its commands under way are answered LANE_RESTARTED (113), its streams begin a new epoch.',
-      metrics: ['relay_lane_heartbeat_age_seconds', 'relay_lanes_replaced_total'],
-    },
-  ),
-  laneRestartBackoffMsMax: integer(
-    5_000,
-    { min: 0, max: 600_000 },
-    {
-      group: LANES,
-      what: 'Longest wait before a lane that dies again and again is started once more; the waits double up to it.',
-      metrics: ['relay_lanes_replaced_total'],
-    },
-  ),
-  laneHeapMbMax: integer(
-    256,
-    { min: 32, max: 65_536, orZero: true },
-    {
-      group: LANES,
-      what: 'JavaScript heap of one lane, in MiB; history and rings are outside of it. 0 is Node’s default.',
-      atBound: 'The lane dies and is replaced; the other lanes and all connections live.',
-      metrics: ['relay_lanes_replaced_total'],
-    },
-  ),
+  rearmEmptyTurns: integer(0, [0, 1_000], {
+    group: LANES,
+    what: 'Empty turns of the event loop during which the main thread looks at the rings itself before it asks to be rung again. More of them spare wake-ups and cost CPU.',
+    metrics: ['relay_lane_front_wakes_total'],
+  }),
+  laneStallMs: integer(5_000, [500, 600_000], {
+    group: LANES,
+    what: 'Longest time without a heartbeat of a lane.',
+    atBound: 'The lane is replaced: its commands under way are answered LANE_RESTARTED (113), its streams begin a new epoch.',
+    metrics: ['relay_lane_heartbeat_age_seconds', 'relay_lanes_replaced_total'],
+  }),
+  laneRestartBackoffMsMax: integer(5_000, [0, 600_000], {
+    group: LANES,
+    what: 'Longest wait before a lane that dies again and again is started once more; the waits double up to it.',
+    metrics: ['relay_lanes_replaced_total'],
+  }),
+  laneHeapMbMax: integer(256, [32, 65_536], {
+    orZero: true,
+    group: LANES,
+    what: 'JavaScript heap of one lane, in MiB; history and rings are outside of it. 0 is Node’s default.',
+    atBound: 'The lane dies and is replaced; the other lanes and all connections live.',
+    metrics: ['relay_lanes_replaced_total'],
+  }),
 
   // ---- connections
-  connectionsMax: integer(
-    50_000,
-    { min: 1, max: 1_000_000 },
-    {
-      group: CONNECTIONS,
-      what: 'WebSocket connections at a time.',
-      atBound: 'Refused before the upgrade: 503 with `Retry-After`.',
-      metrics: ['relay_connections_refused_limit_total'],
-    },
-  ),
-  connectRatePerSecond: integer(
-    5_000,
-    { min: 1, max: 1_000_000 },
-    {
-      group: CONNECTIONS,
-      what: 'New connections per second, as a token bucket of one second’s size.',
-      atBound: 'Refused before the upgrade: 503 with `Retry-After`.',
-      metrics: ['relay_connections_refused_rate_total'],
-    },
-  ),
-  helloTimeoutMs: integer(
-    10_000,
-    { min: 50, max: 600_000 },
-    {
-      group: CONNECTIONS,
-      what: 'From connect to HELLO.',
-      atBound: 'Closed with 4504.',
-      metrics: ['relay_hello_timeouts_total'],
-    },
-  ),
-  pingIntervalMs: integer(
-    25_000,
-    { min: 50, max: 3_600_000 },
-    {
-      group: CONNECTIONS,
-      what: 'A connection is pinged this often. Keep it below the idle timeout of proxies in between (often 60 s).',
-    },
-  ),
-  pongTimeoutMs: integer(
-    20_000,
-    { min: 50, max: 600_000 },
-    {
-      group: CONNECTIONS,
-      what: 'A connection may be silent for `pingIntervalMs` and this on top.',
-      atBound: 'Closed with 4003.',
-      metrics: ['relay_pong_timeouts_total'],
-    },
-  ),
-  closeTimeoutMs: integer(
-    5_000,
-    { min: 50, max: 60_000 },
-    {
-      group: CONNECTIONS,
-      what: 'For the closing handshake.',
-      atBound: 'The connection is cut.',
-    },
-  ),
-  reconnectJitterMs: integer(
-    1_000,
-    { min: 0, max: 600_000 },
-    {
-      group: CONNECTIONS,
-      what: 'Told to clients in the answer to HELLO: the base of their back-off, so that they do not come back all at once.',
-    },
-  ),
+  connectionsMax: integer(50_000, [1, 1_000_000], {
+    group: CONNECTIONS,
+    what: 'WebSocket connections at a time.',
+    atBound: 'Refused before the upgrade: 503 with `Retry-After`.',
+    metrics: ['relay_connections_refused_limit_total'],
+  }),
+  connectRatePerSecond: integer(5_000, [1, 1_000_000], {
+    group: CONNECTIONS,
+    what: 'New connections per second, as a token bucket of one second’s size.',
+    atBound: 'Refused before the upgrade: 503 with `Retry-After`.',
+    metrics: ['relay_connections_refused_rate_total'],
+  }),
+  helloTimeoutMs: integer(10_000, [50, 600_000], {
+    group: CONNECTIONS,
+    what: 'From connect to HELLO.',
+    atBound: 'Closed with 4504.',
+    metrics: ['relay_hello_timeouts_total'],
+  }),
+  pingIntervalMs: integer(25_000, [50, 3_600_000], {
+    group: CONNECTIONS,
+    what: 'A connection is pinged this often. Keep it below the idle timeout of proxies in between (often 60 s).',
+  }),
+  pongTimeoutMs: integer(20_000, [50, 600_000], {
+    group: CONNECTIONS,
+    what: 'A connection may be silent for `pingIntervalMs` and this on top.',
+    atBound: 'Closed with 4003.',
+    metrics: ['relay_pong_timeouts_total'],
+  }),
+  closeTimeoutMs: integer(5_000, [50, 60_000], {
+    group: CONNECTIONS,
+    what: 'For the closing handshake.',
+    atBound: 'The connection is cut.',
+  }),
+  reconnectJitterMs: integer(1_000, [0, 600_000], {
+    group: CONNECTIONS,
+    what: 'Told to clients in the answer to HELLO: the base of their back-off, so that they do not come back all at once.',
+  }),
 
   // ---- messages and send queues
-  messageBytesMax: integer(
-    98_304,
-    { min: 8_192, max: 16_777_216 },
-    {
-      group: MESSAGES,
-      what: 'One WebSocket message from a client.',
-      atBound: 'Closed with 1009.',
-    },
-  ),
+  messageBytesMax: integer(98_304, [8_192, 16_777_216], {
+    group: MESSAGES,
+    what: 'One WebSocket message from a client.',
+    atBound: 'Closed with 1009.',
+  }),
   // The upper bound keeps one entry of a HISTORY reply below where the reply stops.
-  payloadBytesMax: integer(
-    65_536,
-    { min: 1, max: REPLY_BYTES_MAX - 2 * MESSAGE_HEAD_BYTES_MAX },
-    {
-      group: MESSAGES,
-      what: 'Payload of one PUBLISH. A topic rule may say less (`maxPayloadBytes`).',
-      atBound: 'Answered TOO_LARGE (107).',
-      metrics: ['relay_lane_errors_total'],
-    },
-  ),
-  subscriptionsMax: integer(
-    1_000,
-    { min: 1, max: 1_000_000 },
-    {
-      group: MESSAGES,
-      what: 'Subscriptions of one session, patterns included.',
-      atBound: 'Answered LIMIT (104).',
-      metrics: ['relay_subscriptions_refused_total'],
-    },
-  ),
-  sendQueueBytesMax: integer(
-    1_048_576,
-    { min: 16_384, max: GIB },
-    {
-      group: MESSAGES,
-      what: 'What may wait for one connection. Replies and events may take as much again.',
-      atBound: 'The subscription’s slow-consumer policy acts; at twice this the connection is closed with 4002.',
-      metrics: ['relay_messages_dropped_total', 'relay_slow_consumers_disconnected_total'],
-    },
-  ),
-  mergedFrameBytesMax: integer(
-    16_384,
-    { min: 1_024, max: 1_048_576 },
-    {
-      group: MESSAGES,
-      what: 'Relay messages for one connection share a WebSocket message up to this size; a larger one goes alone.',
-      metrics: ['relay_frames_merged_total'],
-    },
-  ),
+  payloadBytesMax: integer(65_536, [1, REPLY_BYTES_MAX - 2 * MESSAGE_HEAD_BYTES_MAX], {
+    group: MESSAGES,
+    what: 'Payload of one PUBLISH. A topic rule may say less (`maxPayloadBytes`).',
+    atBound: 'Answered TOO_LARGE (107).',
+    metrics: ['relay_lane_errors_total'],
+  }),
+  subscriptionsMax: integer(1_000, [1, 1_000_000], {
+    group: MESSAGES,
+    what: 'Subscriptions of one session, patterns included.',
+    atBound: 'Answered LIMIT (104).',
+    metrics: ['relay_subscriptions_refused_total'],
+  }),
+  sendQueueBytesMax: integer(1_048_576, [16_384, GIB], {
+    group: MESSAGES,
+    what: 'What may wait for one connection. Replies and events may take as much again.',
+    atBound: 'The subscription’s slow-consumer policy acts; at twice this the connection is closed with 4002.',
+    metrics: ['relay_messages_dropped_total', 'relay_slow_consumers_disconnected_total'],
+  }),
+  mergedFrameBytesMax: integer(16_384, [1_024, 1_048_576], {
+    group: MESSAGES,
+    what: 'Relay messages for one connection share a WebSocket message up to this size; a larger one goes alone.',
+    metrics: ['relay_frames_merged_total'],
+  }),
   compression: toggle(false, {
     group: MESSAGES,
     what: 'permessage-deflate with one compressor for all connections. Costs CPU and delays; payloads are often packed already.',
   }),
-  retryAfterMs: integer(
-    250,
-    { min: 1, max: 60_000 },
-    {
-      group: MESSAGES,
-      what: 'Told to clients with OVERLOADED and LANE_RESTARTED.',
-    },
-  ),
+  retryAfterMs: integer(250, [1, 60_000], {
+    group: MESSAGES,
+    what: 'Told to clients with OVERLOADED and LANE_RESTARTED.',
+  }),
 
   // ---- topics, history and recovery
   topics: list<TopicRule>('a list of topic rules', {
     group: TOPICS,
     what: 'Rules by name pattern, see [Topic rules](#topic-rules). On the command line and in the environment as JSON.',
   }),
-  topicsMax: integer(
-    100_000,
-    { min: 1, max: 10_000_000 },
-    {
-      group: TOPICS,
-      what: 'Topics of one lane.',
-      atBound: 'The topic that has been idle longest is forgotten; if none is idle, the command is answered LIMIT (104).',
-      metrics: ['relay_lane_topics_refused_total'],
-    },
-  ),
-  topicIdleMs: integer(
-    600_000,
-    { min: 1_000, max: YEAR_MS },
-    {
-      group: TOPICS,
-      what: 'How long a topic without subscribers, history and idempotency keys is remembered.',
-      atBound: 'It is forgotten, and its epoch with it.',
-      metrics: ['relay_lane_topics_evicted_idle_total'],
-    },
-  ),
-  historyBytesMax: integer(
-    67_108_864,
-    { min: 1_048_576, max: 64 * GIB },
-    {
-      group: TOPICS,
-      what: 'Kept messages of all topics of one lane.',
-      atBound: 'The topic that was used longest ago loses its history first.',
-      metrics: ['relay_lane_histories_evicted_total', 'relay_lane_history_bytes'],
-    },
-  ),
-  historyLimitDefault: integer(
-    100,
-    { min: 1, max: 100_000 },
-    {
-      group: TOPICS,
-      what: 'Messages in a HISTORY reply if the command does not say.',
-    },
-  ),
-  historyLimitMax: integer(
-    1_000,
-    { min: 1, max: 100_000 },
-    {
-      group: TOPICS,
-      what: 'The highest `limit` of HISTORY. A reply also stops at 256 KiB and says `more: true`.',
-      atBound: 'Answered BAD_REQUEST (100).',
-    },
-  ),
-  recoveryMessagesMax: integer(
-    300,
-    { min: 0, max: 1_000_000 },
-    {
-      group: TOPICS,
-      what: 'Messages that a SUBSCRIBE with `since` or `last` replays.',
-      atBound: 'Answered `recovered: false` with the reason TOO_MANY; the client pages with HISTORY.',
-      metrics: ['relay_lane_recoveries_too_many_total'],
-    },
-  ),
-  recoveryBytesMax: integer(
-    524_288,
-    { min: 1_024, max: GIB },
-    {
-      group: TOPICS,
-      what: 'The same in bytes.',
-      atBound: 'Answered `recovered: false` with the reason TOO_MANY; the client pages with HISTORY.',
-      metrics: ['relay_lane_recoveries_too_many_total'],
-    },
-  ),
-  dedupWindowMs: integer(
-    120_000,
-    { min: 1_000, max: DAY_MS },
-    {
-      group: TOPICS,
-      what: 'How long an idempotency key is remembered.',
-      atBound: 'A publish with the same key counts as a new one.',
-    },
-  ),
-  dedupKeysMax: integer(
-    10_000,
-    { min: 1, max: 1_000_000 },
-    {
-      group: TOPICS,
-      what: 'Idempotency keys of one topic.',
-      atBound: 'The oldest key goes before its time.',
-      metrics: ['relay_lane_dedup_keys_evicted_total'],
-    },
-  ),
+  topicsMax: integer(100_000, [1, 10_000_000], {
+    group: TOPICS,
+    what: 'Topics of one lane.',
+    atBound: 'An idle topic is forgotten before its time; if none is found, the command is answered LIMIT (104).',
+    metrics: ['relay_lane_topics_refused_total'],
+  }),
+  topicIdleMs: integer(600_000, [1_000, YEAR_MS], {
+    group: TOPICS,
+    what: 'How long a topic without subscribers, history and idempotency keys is remembered.',
+    atBound: 'It is forgotten, and its epoch with it.',
+    metrics: ['relay_lane_topics_evicted_idle_total'],
+  }),
+  historyBytesMax: integer(67_108_864, [1_048_576, 64 * GIB], {
+    group: TOPICS,
+    what: 'Kept messages of all topics of one lane.',
+    atBound: 'Of a few topics the one used longest ago loses its history, until the rest fits.',
+    metrics: ['relay_lane_histories_evicted_total', 'relay_lane_history_bytes'],
+  }),
+  historyLimitDefault: integer(100, [1, 100_000], {
+    group: TOPICS,
+    what: 'Messages in a HISTORY reply if the command does not say.',
+  }),
+  historyLimitMax: integer(1_000, [1, 100_000], {
+    group: TOPICS,
+    what: 'The highest `limit` of HISTORY. A reply also stops at 256 KiB and says `more: true`.',
+    atBound: 'Answered BAD_REQUEST (100).',
+  }),
+  recoveryMessagesMax: integer(300, [0, 1_000_000], {
+    group: TOPICS,
+    what: 'Messages that a SUBSCRIBE with `since` or `last` replays.',
+    atBound: 'Answered `recovered: false` with the reason TOO_MANY; the client pages with HISTORY.',
+    metrics: ['relay_lane_recoveries_too_many_total'],
+  }),
+  recoveryBytesMax: integer(524_288, [1_024, GIB], {
+    group: TOPICS,
+    what: 'The same in bytes.',
+    atBound: 'Answered `recovered: false` with the reason TOO_MANY; the client pages with HISTORY.',
+    metrics: ['relay_lane_recoveries_too_many_total'],
+  }),
+  dedupWindowMs: integer(120_000, [1_000, DAY_MS], {
+    group: TOPICS,
+    what: 'How long an idempotency key is remembered.',
+    atBound: 'A publish with the same key counts as a new one.',
+  }),
+  dedupKeysMax: integer(10_000, [1, 1_000_000], {
+    group: TOPICS,
+    what: 'Idempotency keys of one topic.',
+    atBound: 'The oldest key goes before its time.',
+    metrics: ['relay_lane_dedup_keys_evicted_total'],
+  }),
 
   // ---- presence
-  presenceGraceMs: integer(
-    15_000,
-    { min: 0, max: 3_600_000 },
-    {
-      group: PRESENCE,
-      what: 'How long a member whose connection was lost is still there: a reconnect within it is no leave and join.',
-      atBound: 'The others get `leave`.',
-      metrics: ['relay_lane_presence_grace_expired_total'],
-    },
-  ),
-  presenceMembersMax: integer(
-    1_000,
-    { min: 1, max: 1_000_000 },
-    {
-      group: PRESENCE,
-      what: 'Members of one topic.',
-      atBound: 'Answered LIMIT (104).',
-      metrics: ['relay_lane_presence_members_refused_total'],
-    },
-  ),
-  presenceBytesMax: integer(
-    1_024,
-    { min: 2, max: 65_536 },
-    {
-      group: PRESENCE,
-      what: 'A member’s data, as JSON.',
-      atBound: 'Answered TOO_LARGE (107).',
-      metrics: ['relay_lane_errors_total'],
-    },
-  ),
+  presenceGraceMs: integer(15_000, [0, 3_600_000], {
+    group: PRESENCE,
+    what: 'How long a member whose connection was lost is still there: a reconnect within it is no leave and join.',
+    atBound: 'The others get `leave`.',
+    metrics: ['relay_lane_presence_grace_expired_total'],
+  }),
+  presenceMembersMax: integer(1_000, [1, 1_000_000], {
+    group: PRESENCE,
+    what: 'Members of one topic.',
+    atBound: 'Answered LIMIT (104).',
+    metrics: ['relay_lane_presence_members_refused_total'],
+  }),
+  presenceBytesMax: integer(1_024, [2, 65_536], {
+    group: PRESENCE,
+    what: 'A member’s data, as JSON.',
+    atBound: 'Answered TOO_LARGE (107).',
+    metrics: ['relay_lane_errors_total'],
+  }),
 
   // ---- HTTP
-  httpRequestTimeoutMs: integer(
-    5_000,
-    { min: 10, max: 300_000 },
-    {
-      group: HTTP,
-      what: 'For one HTTP request, from its last byte to the answer.',
-      atBound: 'Answered 504; a publish may or may not have happened, an idempotency key makes the retry safe.',
-    },
-  ),
-  httpPendingMax: integer(
-    10_000,
-    { min: 1, max: 1_000_000 },
-    {
-      group: HTTP,
-      what: 'Commands from HTTP requests that wait for their lane.',
-      atBound: 'Answered 503 with `Retry-After`.',
-      metrics: ['relay_http_pending'],
-    },
-  ),
-  httpBatchMessagesMax: integer(
-    1_000,
-    { min: 1, max: 100_000 },
-    {
-      group: HTTP,
-      what: 'Messages in one batch request.',
-      atBound: 'Answered 413.',
-    },
-  ),
-  httpBodyBytesMax: integer(
-    1_048_576,
-    { min: 1_024, max: 67_108_864 },
-    {
-      group: HTTP,
-      what: 'Body of one HTTP request.',
-      atBound: 'Answered 413.',
-    },
-  ),
+  httpRequestTimeoutMs: integer(5_000, [10, 300_000], {
+    group: HTTP,
+    what: 'For one HTTP request, from its last byte to the answer.',
+    atBound: 'Answered 504; a publish may or may not have happened, an idempotency key makes the retry safe.',
+  }),
+  httpPendingMax: integer(10_000, [1, 1_000_000], {
+    group: HTTP,
+    what: 'Commands from HTTP requests that wait for their lane.',
+    atBound: 'Answered 503 with `Retry-After`.',
+    metrics: ['relay_http_pending'],
+  }),
+  httpBatchMessagesMax: integer(1_000, [1, 100_000], {
+    group: HTTP,
+    what: 'Messages in one batch request.',
+    atBound: 'Answered 413.',
+  }),
+  httpBodyBytesMax: integer(1_048_576, [1_024, 67_108_864], {
+    group: HTTP,
+    what: 'Body of one HTTP request.',
+    atBound: 'Answered 413.',
+  }),
 
   // ---- shutdown
-  drainWindowMs: integer(
-    10_000,
-    { min: 0, max: 3_600_000 },
-    {
-      group: SHUTDOWN,
-      what: 'At shutdown clients are told by GOAWAY to come back spread over this long.',
-    },
-  ),
-  drainDeadlineMs: integer(
-    15_000,
-    { min: 0, max: 3_600_000 },
-    {
-      group: SHUTDOWN,
-      what: 'How long they have to leave.',
-      atBound: 'Who is still there is closed with 4001, and the process ends.',
-    },
-  ),
+  drainWindowMs: integer(10_000, [0, 3_600_000], {
+    group: SHUTDOWN,
+    what: 'At shutdown clients are told by GOAWAY to come back spread over this long.',
+  }),
+  drainDeadlineMs: integer(15_000, [0, 3_600_000], {
+    group: SHUTDOWN,
+    what: 'How long they have to leave.',
+    atBound: 'Who is still there is closed with 4001, and the process ends.',
+  }),
 
   // ---- log
   logLevel: word('info', LOG_LEVELS, {

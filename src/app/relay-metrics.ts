@@ -1,7 +1,7 @@
 /** The relay's metrics, read from where they are counted. Thread: main; at scrape only. */
 import { LANE_COUNTERS, LANE_GAUGES, LaneMetric } from '../lane/lane-metrics.ts';
 import { LanePool } from '../pool/lane-pool.ts';
-import { type MetricReading, renderExposition } from '../telemetry/exposition.ts';
+import type { MetricReading } from '../telemetry/exposition.ts';
 import type { Relay } from './relay.ts';
 
 const FRONT_HELP: Readonly<Record<string, string>> = {
@@ -29,7 +29,9 @@ const FRONT_HELP: Readonly<Record<string, string>> = {
   lanesReplaced: 'Lanes replaced after a death',
 };
 
-export function relayMetrics(relay: Relay): Promise<string> {
+export async function relayMetrics(relay: Relay): Promise<string> {
+  // Loaded at the first scrape: a relay that nobody scrapes does not pay for it.
+  const { renderExposition } = await import('../telemetry/exposition.ts');
   const readings: MetricReading[] = [];
   for (const [name, value] of Object.entries(relay.front.metrics) as [string, number][]) {
     readings.push({ name: `relay_${snake(name)}_total`, type: 'counter', help: FRONT_HELP[name] ?? name, values: [{ value }] });

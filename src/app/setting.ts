@@ -26,16 +26,15 @@ export interface Setting<T> extends SettingText {
   readonly fromJson: (value: unknown) => T | undefined;
 }
 
-export interface IntegerBounds {
-  readonly min: number;
-  readonly max: number;
-  /** 0 is allowed as well, below `min`; the text says what it means. */
-  readonly orZero?: boolean;
-  readonly powerOfTwo?: boolean;
+export type Bounds = readonly [min: number, max: number];
+
+export interface IntegerText extends SettingText {
+  /** 0 is allowed as well, below the bounds; `what` says what it means. */
+  readonly orZero?: true;
+  readonly powerOfTwo?: true;
 }
 
-export function integer(initial: number, bounds: IntegerBounds, text: SettingText): Setting<number> {
-  const { min, max, orZero = false, powerOfTwo = false } = bounds;
+export function integer(initial: number, [min, max]: Bounds, { orZero, powerOfTwo, ...text }: IntegerText): Setting<number> {
   const fromJson = (value: unknown): number | undefined => {
     if (!Number.isSafeInteger(value)) return undefined;
     const number = value as number;
@@ -55,8 +54,8 @@ export function word<const W extends string>(initial: NoInfer<W>, words: readonl
 }
 
 /** `auto`, or an integer. */
-export function autoOrInteger(initial: 'auto' | number, bounds: IntegerBounds, text: SettingText): Setting<'auto' | number> {
-  const number = integer(bounds.min, bounds, text);
+export function autoOrInteger(initial: 'auto' | number, bounds: Bounds, text: SettingText): Setting<'auto' | number> {
+  const number = integer(bounds[0], bounds, text);
   return {
     ...text,
     default: initial,

@@ -13,6 +13,3 @@ export function retryAfterMsIn(closeReason: string): number | undefined {
   const digits = /retryAfterMs=(\d{1,9})/.exec(closeReason)?.[1];
   return digits === undefined ? undefined : Number(digits);
 }
-
-/** Timers take 32 bits: a longer delay would fire at once. */
-export const TIMER_MS_MAX = 0x7fff_ffff;

@@ -9,10 +9,10 @@
  *
  * Promises: nothing here ends in an unhandled rejection, and a listener that throws is reported and breaks nothing.
  */
-import { reconnectAdvice } from '../protocol/codes.ts';
+import { CLOSE_CODES, reconnectAdvice } from '../protocol/codes.ts';
 import { RelayError } from '../protocol/errors.ts';
 import { MessageType, type Position } from '../protocol/types.ts';
-import { fullJitterMs, retryAfterMsIn, TIMER_MS_MAX } from './backoff.ts';
+import { fullJitterMs, retryAfterMsIn } from './backoff.ts';
 import { Connection, type Limits, type Loss, type Welcome } from './connection.ts';
 import type { ContinuityLoss } from './cursor.ts';
 import { type Deferred, deferred } from './deferred.ts';
@@ -399,7 +399,7 @@ export class Client {
   #after(delayMs: number, callback: () => void): void {
     const { timers } = this.#options.platform;
     timers.clearTimeout(this.#timer);
-    this.#timer = timers.setTimeout(callback, Math.min(delayMs, TIMER_MS_MAX));
+    this.#timer = timers.setTimeout(callback, delayMs);
   }
 
   #enter(state: ClientState): void {
@@ -424,7 +424,15 @@ function closedError(): RelayError {
 
 /** Why a connection will not be tried again, as an error that commands and loops get. */
 function finalError(closeCode: number, reason: string, cause: unknown): RelayError {
-  const name = closeCode === 4501 ? 'UNAUTHENTICATED' : closeCode === 4502 || closeCode === 4505 ? 'FORBIDDEN' : 'BAD_REQUEST';
+  const isDenied = closeCode === CLOSE_CODES.FORBIDDEN.code || closeCode === CLOSE_CODES.REVOKED.code;
+  const name =
+    closeCode === CLOSE_CODES.BAD_TOKEN.code
+      ? 'UNAUTHENTICATED'
+      : isDenied
+        ? 'FORBIDDEN'
+        : closeCode >= 4_500
+          ? 'BAD_REQUEST'
+          : 'TIMEOUT';
   return new RelayError(
     name,
     'the connection ended for good',

@@ -193,7 +193,7 @@ export class Connection {
     this.#phase = 'open';
     this.#messageBytesMax = welcome.limits?.messageBytesMax ?? MESSAGE_BYTES_MAX;
     this.#pingIdleMs = this.#options.pingIdleMs ?? 2 * (welcome.pingIntervalMs || PING_INTERVAL_MS);
-    this.#watch(this.#pingIdleMs);
+    this.#watch();
     this.#events.opened(welcome);
   }
 
@@ -268,17 +268,18 @@ export class Connection {
   }
 
   /** Browsers answer the relay's pings unseen, so silence is the only sign of a dead connection. A late timer (a sleeping laptop) is no harm: it asks first. */
-  #watch(delayMs: number): void {
-    this.#arm(delayMs, () => {
-      const idleMs = this.#nowMs() - this.#lastHeardMs;
-      if (idleMs < this.#pingIdleMs) return this.#watch(this.#pingIdleMs - idleMs);
-      const askedMs = this.#nowMs();
-      const { pongTimeoutMs } = this.#options;
-      this.request(MessageType.PING, encodeTail(), { ok() {}, failed() {}, cut() {} }, pongTimeoutMs);
-      this.#arm(pongTimeoutMs, () => {
-        if (this.#lastHeardMs >= askedMs) this.#watch(this.#pingIdleMs);
-        else this.#lose({ code: 1006, reason: `no sign of life for ${Math.round(this.#nowMs() - this.#lastHeardMs)} ms` });
-      });
+  #watch(): void {
+    const silentMs = this.#nowMs() - this.#lastHeardMs;
+    if (silentMs < this.#pingIdleMs) {
+      this.#arm(this.#pingIdleMs - silentMs, () => this.#watch());
+      return;
+    }
+    const askedMs = this.#nowMs();
+    const { pongTimeoutMs } = this.#options;
+    this.request(MessageType.PING, encodeTail(), { ok() {}, failed() {}, cut() {} }, pongTimeoutMs);
+    this.#arm(pongTimeoutMs, () => {
+      if (this.#lastHeardMs >= askedMs) this.#watch();
+      else this.#lose({ code: 1006, reason: `no sign of life for ${Math.round(this.#nowMs() - this.#lastHeardMs)} ms` });
     });
   }
 

@@ -3,7 +3,7 @@
  */
 import { type Clock, systemClock } from '../base/clock.ts';
 import { CONNECT_PATH, type Position, type SlowConsumerPolicy } from '../protocol/types.ts';
-import { type Platform, systemTimers, type Timers, type WebSocketConstructor } from './platform.ts';
+import { boundedTimers, type Platform, systemTimers, type Timers, type WebSocketConstructor } from './platform.ts';
 
 export type QueuePolicy = 'reject' | 'dropOldest' | 'dropNewest';
 export type BufferPolicy = 'dropOldest' | 'dropNewest' | 'pause';
@@ -161,7 +161,7 @@ export function fillOptions(options: ClientOptions): FilledOptions {
     buffer: fillBuffer(options.buffer, BUFFER_DEFAULTS, problems),
     platform: {
       clock: options.clock ?? systemClock,
-      timers: options.timers ?? systemTimers,
+      timers: boundedTimers(options.timers ?? systemTimers),
       random: options.random ?? Math.random,
       webSocket: options.webSocket,
     },

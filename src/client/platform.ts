@@ -38,6 +38,16 @@ export const systemTimers: Timers = {
   clearTimeout: (timer) => clearTimeout(timer as number),
 };
 
+/** Timers take 31 bits: a longer delay, Infinity for instance, would fire at once. */
+const TIMER_MS_MAX = 0x7fff_ffff;
+
+export function boundedTimers(timers: Timers): Timers {
+  return {
+    setTimeout: (callback, delayMs) => timers.setTimeout(callback, Math.min(delayMs, TIMER_MS_MAX)),
+    clearTimeout: (timer) => timers.clearTimeout(timer),
+  };
+}
+
 export async function findWebSocket(injected: WebSocketConstructor | undefined): Promise<WebSocketConstructor> {
   if (injected !== undefined) return injected;
   const found = (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;

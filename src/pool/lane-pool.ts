@@ -67,6 +67,8 @@ const DRAIN_BYTES_MAX = 262_144;
 const RESTART_BACKOFF_BASE_MS = 50;
 /** A lane that lived this long starts its back-off anew. */
 const STABLE_AFTER_MS = 30_000;
+/** A lane's garbage dies young and small. V8's default lets the young generation grow to 48 MB, which is resident memory for nothing. */
+const YOUNG_GENERATION_MB_MAX = 4;
 const NUMBERS_BYTES = 8;
 const EMPTY = new Uint8Array(0);
 /** Beside this file, as source or built. */
@@ -105,6 +107,14 @@ export class LanePool implements Lanes {
   readonly #slots: Slot[];
   #events: LaneEvents | null = null;
   #isClosing = false;
+  #isFlushScheduled = false;
+  readonly #flushNow = (): void => {
+    this.#isFlushScheduled = false;
+    for (let index = 0; index < this.#slots.length; index++) {
+      const slot = this.#slots[index] as Slot;
+      if (slot.link.publish()) slot.life?.ingressBell.ring();
+    }
+  };
 
   constructor(options: LanePoolOptions, clock: Clock) {
     this.count = options.laneCount;
@@ -118,7 +128,10 @@ export class LanePool implements Lanes {
       idleTimeout: Number.POSITIVE_INFINITY,
       recordTiming: false,
       execArgv: [], // The parent's flags (a test runner's loaders) would only slow the start.
-      ...(options.laneHeapMbMax > 0 ? { resourceLimits: { maxOldGenerationSizeMb: options.laneHeapMbMax } } : {}),
+      resourceLimits: {
+        maxYoungGenerationSizeMb: YOUNG_GENERATION_MB_MAX,
+        ...(options.laneHeapMbMax > 0 ? { maxOldGenerationSizeMb: options.laneHeapMbMax } : {}),
+      },
     });
     // A thread that dies is reported through its task; the pool's own event would only say it twice.
     this.#piscina.on('error', () => {});
@@ -152,12 +165,14 @@ export class LanePool implements Lanes {
     (this.#slots[lane] as Slot).link.write(kind, payload);
   }
 
-  /** Hot. */
+  /**
+   * Hot. At the end of this turn of the event loop, not now: the sockets that are ready in one turn share one wake-up per lane, and a wake-up
+   * is what a publish costs most (docs/decisions/0004).
+   */
   flush(): void {
-    for (let index = 0; index < this.#slots.length; index++) {
-      const slot = this.#slots[index] as Slot;
-      if (slot.link.publish()) slot.life?.ingressBell.ring();
-    }
+    if (this.#isFlushScheduled) return;
+    this.#isFlushScheduled = true;
+    setImmediate(this.#flushNow);
   }
 
   // ---- watching
@@ -196,7 +211,7 @@ export class LanePool implements Lanes {
   async close(): Promise<void> {
     this.#isClosing = true;
     for (const slot of this.#slots) slot.link.write(IngressKind.STOP, EMPTY);
-    this.flush();
+    this.#flushNow();
     await Promise.all(this.#slots.map((slot) => slot.life?.ended));
     await this.#piscina.destroy();
   }

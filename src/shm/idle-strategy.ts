@@ -1,16 +1,16 @@
 /**
  * What a lane thread does when it has nothing to do: look again, nap, or park until it is rung.
  *
- *   spin    ─► look again, always                      burns a core, lowest latency
- *   yield   ─► nap, always                             no bells, ~40 us of CPU every ~100 us while idle
- *   park    ─► park                                    nothing while idle, a bell per batch
+ *   spin    ─► look again, always                      a whole core; a record is seen after ~5 us
+ *   yield   ─► nap, always                             a third of a core, no bells; ~60 us
+ *   park    ─► park                                    nothing while idle, a bell per batch; 27-47 us
  *   auto    ─► by core count: up to 2 cores park; 3-4 nap a few times, then park; more spin briefly, nap, park
  *
  * Thread: the lane's. All of them end in bounded waits: the caller gets control back, beats its heartbeat and asks again.
  *
  * Yielding. A thread in Node has no sched_yield and, up to Node 22, no Atomics.pause. What there is is Atomics.wait with a
  * timeout on a word that nobody notifies, and it is a nap, not a yield: a timeout of 1 us took 88 us of wall time and 33 us of
- * CPU on a virtual machine with 2 cores (5 us: 109, 50 us: 148), against 25-30 us to wake a parked thread by its bell.
+ * CPU on a virtual machine with 2 cores (5 us: 109, 50 us: 148), against 27-47 us to wake a parked thread by its bell.
  * With timeout 0 it returns at once and yields to nobody. So on few cores parking beats yielding at everything but one thing:
  * a napping thread needs no bell, which spares the front the system call. bench/shm/idle.bench.ts compares them.
  */

@@ -8,8 +8,8 @@
  *   K2  Counters are whole numbers below 2^53: at a million a second that is 285 years.
  *   K3  The gaps keep a table off its neighbours' cache lines, wherever the allocator put it.
  *
- * Float64 and plain stores, because that is all the hot path can afford: 0.5 ns where Atomics.store costs ~12 ns (it drains
- * the store buffer each time), BigInt64 allocates, and two u32 words need a protocol to be read whole. What is given up:
+ * Float64 and plain stores, because that is all the hot path can afford: 1-2 ns where Atomics.store costs ~12 ns (a call, not
+ * an instruction, in this engine), BigInt64 allocates, and two u32 words need a protocol to be read whole. What is given up:
  *   - Order. A reader may see a counter late, or two of them in the wrong order. Never use one as a signal.
  *   - A promise of the language. A float64 may be torn by the letter of the specification; all engines on 64-bit machines
  *     store an aligned one by a single instruction, which the hardware keeps whole. test/race/shared-counters.race.test.ts looks.

@@ -70,7 +70,6 @@ t.test(`ThreadDoorbell: no bell of the front is lost (SEED=${SEED})`, async (t) 
   const outcomes = await told;
   checkOutcomes(t, outcomes);
   t.ok(outcomes.rung > 0, 'it did sleep');
-  t.ok(outcomes.ready > 0, 'and sometimes a record was just in time');
   t.ok(bell.rings <= roundCount + 1, 'never more bells than records');
 });
 

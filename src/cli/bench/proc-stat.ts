@@ -1,5 +1,6 @@
 /**
- * What Linux knows about another process: CPU time and memory, from /proc. A process that is gone has neither (null).
+ * What Linux knows about another process and about the machine: CPU time and memory, from /proc.
+ * A process that is gone has neither, and on another system nothing is known (null).
  */
 import { readFileSync } from 'node:fs';
 
@@ -27,9 +28,33 @@ export function readMemory(pid: number): ProcessMemory | null {
   return { rssMb: kilobytes(status, 'VmRSS') / 1024, rssPeakMb: kilobytes(status, 'VmHWM') / 1024 };
 }
 
-function readProc(pid: number, file: string): string | null {
+export interface MachineCpu {
+  /** User and system time of all processes. Interrupts are not in it: they belong to nobody. */
+  readonly processSeconds: number;
+  readonly interruptSeconds: number;
+  /** Time that the hypervisor gave to another machine. */
+  readonly stolenSeconds: number;
+  readonly idleSeconds: number;
+}
+
+export function readMachineCpu(): MachineCpu | null {
+  const text = readProc('', 'stat');
+  const line = text === null ? null : /^cpu +(.*)$/m.exec(text);
+  if (line === null) return null;
+  const [user = 0, nice = 0, system = 0, idle = 0, ioWait = 0, irq = 0, softIrq = 0, steal = 0] = (line[1] ?? '')
+    .split(' ')
+    .map((ticks) => Number(ticks) / TICKS_PER_SECOND);
+  return {
+    processSeconds: user + nice + system,
+    interruptSeconds: irq + softIrq,
+    stolenSeconds: steal,
+    idleSeconds: idle + ioWait,
+  };
+}
+
+function readProc(pid: number | '', file: string): string | null {
   try {
-    return readFileSync(`/proc/${pid}/${file}`, 'latin1');
+    return readFileSync(pid === '' ? `/proc/${file}` : `/proc/${pid}/${file}`, 'latin1');
   } catch {
     return null;
   }

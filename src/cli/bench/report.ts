@@ -60,6 +60,14 @@ export function summaryText(result: BenchResult): string {
     ]);
   }
   lines.push(['generator', `${result.generatorCpuSeconds.toFixed(2)} s CPU   ${result.generatorCpuUsPerDelivery} us/delivery`]);
+  if (result.machine !== null) {
+    const { otherCpuSeconds, interruptSeconds, stolenSeconds, idleSeconds } = result.machine;
+    const other = otherCpuSeconds === null ? '' : `   others ${otherCpuSeconds.toFixed(2)} s`;
+    lines.push([
+      'machine',
+      `idle ${idleSeconds.toFixed(2)} s   interrupts ${interruptSeconds.toFixed(2)} s   stolen ${stolenSeconds.toFixed(2)} s${other}   (${result.cores} cores)`,
+    ]);
+  }
   const width = Math.max(...lines.map(([label]) => label.length));
   return `${lines.map(([label, text]) => `${label.padEnd(width)}  ${text}`).join('\n')}\n`;
 }

@@ -65,6 +65,8 @@ export interface BenchResult {
   readonly generatorCpuSeconds: number;
   readonly generatorCpuUsPerDelivery: number;
 
+  /** The whole machine over the same time; null where there is no /proc. */
+  readonly machine: MachineFigures | null;
   readonly node: string;
   readonly cpu: string;
   readonly cores: number;
@@ -92,4 +94,14 @@ export interface SlowFigures {
   readonly members: number;
   /** Ended by the server while they did not read, by close code. */
   readonly endedByCode: Readonly<Record<string, number>>;
+}
+
+/** Whether the figures can be trusted: with a busy neighbour or no idle time, latency is the machine's and not the server's. */
+export interface MachineFigures {
+  /** Of processes that are neither server nor generator; null without --pid. */
+  readonly otherCpuSeconds: number | null;
+  /** Interrupts, the network stack's among them: of nobody, but mostly ours. */
+  readonly interruptSeconds: number;
+  readonly stolenSeconds: number;
+  readonly idleSeconds: number;
 }

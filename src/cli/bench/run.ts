@@ -11,8 +11,8 @@ import { LatencyHistogram } from '../../telemetry/latency-histogram.ts';
 import type { FromWorker, Refusal, ToWorker, WorkerReport } from './ipc.ts';
 import { type BenchOptions, completeOptions } from './options.ts';
 import { messageCount, warmupCount } from './plan.ts';
-import { readCpuSeconds, readMemory } from './proc-stat.ts';
-import type { BenchResult, ReconnectFigures } from './result.ts';
+import { type MachineCpu, readCpuSeconds, readMachineCpu, readMemory } from './proc-stat.ts';
+import type { BenchResult, MachineFigures, ReconnectFigures } from './result.ts';
 import { nowUs } from './shared-clock.ts';
 
 /** Time to spread the start message and start the tickers. */
@@ -52,10 +52,12 @@ async function conduct(options: BenchOptions, crew: Crew): Promise<BenchResult> 
   const endUs = t0Us + (messageCount(options) * 1_000_000) / options.rate;
   crew.tellEach(() => ({ name: 'start', t0Us }));
   let cpuAtStartSeconds: number | null = null;
+  let machineAtStart: MachineCpu | null = null;
   let ownCpuAtStart = process.cpuUsage();
   const sampling = setTimeout(
     () => {
       cpuAtStartSeconds = options.pid === null ? null : readCpuSeconds(options.pid);
+      machineAtStart = readMachineCpu();
       ownCpuAtStart = process.cpuUsage();
     },
     (measureStartUs - nowUs()) / 1000,
@@ -67,6 +69,7 @@ async function conduct(options: BenchOptions, crew: Crew): Promise<BenchResult> 
     clearTimeout(sampling);
   }
   const cpuAtEndSeconds = options.pid === null ? null : readCpuSeconds(options.pid);
+  const machineAtEnd = readMachineCpu();
   const memory = options.pid === null ? null : readMemory(options.pid);
   const ownCpu = process.cpuUsage(ownCpuAtStart);
 
@@ -138,6 +141,7 @@ async function conduct(options: BenchOptions, crew: Crew): Promise<BenchResult> 
     cpuUsPerDelivery: serverCpuSeconds === null || delivered === 0 ? null : round((serverCpuSeconds * 1_000_000) / delivered, 2),
     generatorCpuSeconds: round(generatorCpuSeconds, 2),
     generatorCpuUsPerDelivery: delivered === 0 ? 0 : round((generatorCpuSeconds * 1_000_000) / delivered, 2),
+    machine: machineFigures(machineAtStart, machineAtEnd, serverCpuSeconds, generatorCpuSeconds),
     node: process.version,
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: availableParallelism(),
@@ -145,6 +149,22 @@ async function conduct(options: BenchOptions, crew: Crew): Promise<BenchResult> 
   };
   for (const histogram of [latency, fromSend, lag, connectTime]) histogram.destroy();
   return result;
+}
+
+function machineFigures(
+  start: MachineCpu | null,
+  end: MachineCpu | null,
+  serverCpuSeconds: number | null,
+  generatorCpuSeconds: number,
+): MachineFigures | null {
+  if (start === null || end === null) return null;
+  const otherSeconds = end.processSeconds - start.processSeconds - generatorCpuSeconds - (serverCpuSeconds ?? 0);
+  return {
+    otherCpuSeconds: serverCpuSeconds === null ? null : round(Math.max(otherSeconds, 0), 2),
+    interruptSeconds: round(end.interruptSeconds - start.interruptSeconds, 2),
+    stolenSeconds: round(end.stolenSeconds - start.stolenSeconds, 2),
+    idleSeconds: round(end.idleSeconds - start.idleSeconds, 2),
+  };
 }
 
 function reconnectFigures(reports: readonly WorkerReport[]): ReconnectFigures {

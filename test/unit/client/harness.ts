@@ -180,6 +180,14 @@ export class FakeNet {
     return { client, socket: await this.welcome(welcome) };
   }
 
+  /** Closes without flushing. What is left then is a leak: the count of timers that nobody took back. */
+  async end(client: Client): Promise<number> {
+    const closed = client.close({ timeoutMs: 0 });
+    await this.time.advance(0);
+    await closed;
+    return this.time.timerCount;
+  }
+
   /** After a loss: the back-off, and the next connection. */
   async reopen(welcome: object = {}): Promise<FakeSocket> {
     const count = this.sockets.length;
@@ -188,6 +196,9 @@ export class FakeNet {
     return this.welcome(welcome);
   }
 }
+
+/** What `rejects` should find; tap's types want an Error there. */
+export const code = (codeName: string): Error => ({ codeName }) as unknown as Error;
 
 /** Fails the test on an unhandled rejection while it runs, and at its end looks once more. */
 export function forbidUnhandledRejections(t: Test): void {
