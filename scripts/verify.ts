@@ -80,10 +80,11 @@ function stepsOf({ withBenches, filters }: VerifyOptions): Step[] {
   if (filters.length === 0) {
     steps.push(
       commandStep('types (tsc)', 'tsc', [`${BIN}/tsc`, '-p', '.', '--pretty', 'false']),
-      commandStep('lint (biome check)', 'biome', [
+      commandStep('lint and format (biome; npm run format fixes what is safe to fix)', 'biome', [
         `${ROOT}node_modules/@biomejs/cli-linux-x64/biome`,
         'check',
         '--colors=off',
+        '--reporter=summary',
         '.',
       ]),
       commandStep('generated pages', 'generate-docs', [process.execPath, ...NODE_FLAGS, 'scripts/generate-docs.ts', '--check']),

@@ -47,7 +47,8 @@ export async function relayMetrics(relay: Relay): Promise<string> {
   gauge(readings, 'relay_http_pending', 'HTTP requests that wait for a lane', relay.gateway.pendingCount);
   gauge(readings, 'relay_process_resident_memory_bytes', 'Resident memory of the process', process.memoryUsage.rss());
   const lanes = Array.from({ length: Math.max(1, relay.laneCount) }, (_, lane) => lane);
-  const metricsOf = (lane: number): Float64Array => (relay.lanes instanceof LanePool ? relay.lanes.metrics(lane) : relay.lanes.metrics);
+  const metricsOf = (lane: number): Float64Array =>
+    relay.lanes instanceof LanePool ? relay.lanes.metrics(lane) : relay.lanes.metrics;
   for (const name of [...LANE_COUNTERS, ...LANE_GAUGES]) {
     const isCounter = (LANE_COUNTERS as readonly string[]).includes(name);
     readings.push({
@@ -59,11 +60,26 @@ export async function relayMetrics(relay: Relay): Promise<string> {
   }
   if (relay.lanes instanceof LanePool) {
     const status = relay.lanes.status();
-    const perLane = (name: string, type: 'counter' | 'gauge', help: string, read: (lane: (typeof status)[number]) => number): void => {
-      readings.push({ name, type, help, values: status.map((lane) => ({ labels: { lane: String(lane.lane) }, value: read(lane) })) });
+    const perLane = (
+      name: string,
+      type: 'counter' | 'gauge',
+      help: string,
+      read: (lane: (typeof status)[number]) => number,
+    ): void => {
+      readings.push({
+        name,
+        type,
+        help,
+        values: status.map((lane) => ({ labels: { lane: String(lane.lane) }, value: read(lane) })),
+      });
     };
     perLane('relay_lane_ingress_used_bytes', 'gauge', 'Bytes in the ingress ring', (lane) => lane.ingressUsedBytes);
-    perLane('relay_lane_backlog_records', 'gauge', 'Control records that wait for room in the ingress ring', (lane) => lane.backlogCount);
+    perLane(
+      'relay_lane_backlog_records',
+      'gauge',
+      'Control records that wait for room in the ingress ring',
+      (lane) => lane.backlogCount,
+    );
     perLane('relay_lane_restarts_total', 'counter', 'Times the lane was replaced', (lane) => lane.restarts);
     perLane('relay_lane_front_wakes_total', 'counter', 'Times the lane woke the front', (lane) => lane.poller.rings);
     perLane('relay_lane_heartbeat_age_seconds', 'gauge', 'Time since the last heartbeat seen', (lane) => lane.silentMs / 1_000);

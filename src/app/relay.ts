@@ -42,7 +42,11 @@ export class Relay {
     // The seed is the only randomness a lane gets: its epochs must differ from those of every earlier process.
     const makeLaneOptions = (index: number, laneCount: number, firstSub: number) =>
       laneOptions(config, { index, laneCount, seed: crypto.getRandomValues(new Uint32Array(1))[0] as number, firstSub });
-    const rings = { ingressRingBytes: config.ingressRingBytes, egressRingBytes: config.egressRingBytes, laneOptions: makeLaneOptions };
+    const rings = {
+      ingressRingBytes: config.ingressRingBytes,
+      egressRingBytes: config.egressRingBytes,
+      laneOptions: makeLaneOptions,
+    };
     this.lanes =
       this.laneCount === 0
         ? new InlineLanes(rings, systemClock)
@@ -67,7 +71,10 @@ export class Relay {
     this.#ops =
       config.opsPort === 0
         ? null
-        : new OpsServer({ host: config.opsHost, port: config.opsPort }, { health: () => this.health(), metrics: () => relayMetrics(this) });
+        : new OpsServer(
+            { host: config.opsHost, port: config.opsPort },
+            { health: () => this.health(), metrics: () => relayMetrics(this) },
+          );
   }
 
   /** Listens; the ports that were given out are in `port` and `opsPort`. Rejects where a port is taken. */

@@ -24,13 +24,18 @@ export async function doctor(argv: string[]): Promise<number> {
   if (parsed.kind === 'exit') return parsed.code;
   const findings = [node(), openFiles(), cores(), memory(), await uws()];
   if (typeof parsed.values['url'] === 'string') findings.push(await roundTrip(parsed.values['url']));
-  for (const { ok, what, advice } of findings) process.stdout.write(`${ok ? 'ok   ' : 'BAD  '} ${what}${ok || advice === undefined ? '' : `\n      ${advice}`}\n`);
+  for (const { ok, what, advice } of findings)
+    process.stdout.write(`${ok ? 'ok   ' : 'BAD  '} ${what}${ok || advice === undefined ? '' : `\n      ${advice}`}\n`);
   return findings.every((finding) => finding.ok) ? 0 : 1;
 }
 
 function node(): Finding {
   const major = Number(process.versions.node.split('.')[0]);
-  return { ok: major === 22, what: `Node ${process.version}`, advice: 'Run it by `npm start` or `npm run relay --`, which use the pinned Node 22.' };
+  return {
+    ok: major === 22,
+    what: `Node ${process.version}`,
+    advice: 'Run it by `npm start` or `npm run relay --`, which use the pinned Node 22.',
+  };
 }
 
 function openFiles(): Finding {
@@ -46,12 +51,19 @@ function openFiles(): Finding {
 
 function cores(): Finding {
   const count = availableParallelism();
-  return { ok: true, what: `${count} cores: ${count > 1 ? `lanes auto = ${count - 1}` : 'one core; --lanes 0 saves the wake-ups'}` };
+  return {
+    ok: true,
+    what: `${count} cores: ${count > 1 ? `lanes auto = ${count - 1}` : 'one core; --lanes 0 saves the wake-ups'}`,
+  };
 }
 
 function memory(): Finding {
   const bytes = totalmem();
-  return { ok: bytes >= MEMORY_WANTED_BYTES, what: `${Math.round(bytes / 1_048_576)} MiB of memory`, advice: 'A relay with 10,000 connections and history wants 512 MiB.' };
+  return {
+    ok: bytes >= MEMORY_WANTED_BYTES,
+    what: `${Math.round(bytes / 1_048_576)} MiB of memory`,
+    advice: 'A relay with 10,000 connections and history wants 512 MiB.',
+  };
 }
 
 async function uws(): Promise<Finding> {
@@ -78,7 +90,11 @@ async function roundTrip(url: string): Promise<Finding> {
     const roundTripMs = (performance.now() - startedMs).toFixed(2);
     return { ok: true, what: `${url}: subscribed, published and received in ${roundTripMs} ms` };
   } catch (error) {
-    return { ok: false, what: `${url}: ${(error as Error).message}`, advice: 'Is the relay running there, and may this machine reach it?' };
+    return {
+      ok: false,
+      what: `${url}: ${(error as Error).message}`,
+      advice: 'Is the relay running there, and may this machine reach it?',
+    };
   } finally {
     await client.close();
   }

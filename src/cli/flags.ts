@@ -15,15 +15,27 @@ export type Parsed =
   /** Help was asked for, or something was wrong: what to print, and the exit code. */
   | { readonly kind: 'exit'; readonly code: number };
 
-export function parse(usage: string, flags: Readonly<Record<string, Flag>>, argv: readonly string[], positionals: readonly [min: number, max: number]): Parsed {
+export function parse(
+  usage: string,
+  flags: Readonly<Record<string, Flag>>,
+  argv: readonly string[],
+  positionals: readonly [min: number, max: number],
+): Parsed {
   const options = Object.fromEntries(
     Object.entries(flags).map(([name, { type, multiple }]) => [name, multiple ? { type, multiple } : { type }]),
   );
   const help = `usage: ${usage}\n${Object.entries(flags)
-    .map(([name, flag]) => `  --${name.padEnd(16)} ${flag.about}${flag.default === undefined ? '' : ` (default ${flag.default})`}\n`)
+    .map(
+      ([name, flag]) => `  --${name.padEnd(16)} ${flag.about}${flag.default === undefined ? '' : ` (default ${flag.default})`}\n`,
+    )
     .join('')}`;
   try {
-    const parsed = parseArgs({ args: [...argv], options: { ...options, help: { type: 'boolean' as const } }, allowPositionals: true, strict: true });
+    const parsed = parseArgs({
+      args: [...argv],
+      options: { ...options, help: { type: 'boolean' as const } },
+      allowPositionals: true,
+      strict: true,
+    });
     if (parsed.values['help'] === true) {
       process.stdout.write(help);
       return { kind: 'exit', code: 0 };

@@ -5,12 +5,20 @@
  */
 import process from 'node:process';
 
-const COMMANDS: Readonly<Record<string, { readonly about: string; readonly load: () => Promise<(argv: string[]) => Promise<number>> }>> = {
+const COMMANDS: Readonly<
+  Record<string, { readonly about: string; readonly load: () => Promise<(argv: string[]) => Promise<number>> }>
+> = {
   serve: { about: 'run a relay', load: async () => (await import('./serve.ts')).serve },
   pub: { about: 'publish to a topic', load: async () => (await import('./pub-sub.ts')).publish },
-  sub: { about: 'subscribe to a topic or pattern and print what comes', load: async () => (await import('./pub-sub.ts')).subscribe },
+  sub: {
+    about: 'subscribe to a topic or pattern and print what comes',
+    load: async () => (await import('./pub-sub.ts')).subscribe,
+  },
   bench: { about: 'open-loop load generator', load: async () => (await import('./bench/command.ts')).benchCommand },
-  doctor: { about: 'check this machine and, with --url, a running relay', load: async () => (await import('./doctor.ts')).doctor },
+  doctor: {
+    about: 'check this machine and, with --url, a running relay',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
   config: { about: 'check, print or document the configuration', load: async () => (await import('./config.ts')).config },
 };
 

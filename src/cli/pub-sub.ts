@@ -81,7 +81,10 @@ export async function subscribe(argv: string[]): Promise<number> {
 async function withClient(values: FlagValues, use: (client: Client) => Promise<void>): Promise<number> {
   let client: Client | null = null;
   try {
-    client = createClient({ url: values['url'] as string, ...(values['client'] === undefined ? {} : { client: values['client'] as string }) });
+    client = createClient({
+      url: values['url'] as string,
+      ...(values['client'] === undefined ? {} : { client: values['client'] as string }),
+    });
     client.on('state', (state) => {
       if (state.name === 'waiting') process.stderr.write(`relay: not connected, trying again: ${JSON.stringify(state)}\n`);
     });
@@ -98,7 +101,9 @@ async function withClient(values: FlagValues, use: (client: Client) => Promise<v
 }
 
 function print(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, (_key, field: unknown) => (field instanceof Uint8Array ? { $bin: Buffer.from(field).toString('base64') } : field))}\n`);
+  process.stdout.write(
+    `${JSON.stringify(value, (_key, field: unknown) => (field instanceof Uint8Array ? { $bin: Buffer.from(field).toString('base64') } : field))}\n`,
+  );
 }
 
 function payloadOf(text: string): unknown {

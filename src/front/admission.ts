@@ -11,7 +11,9 @@ export interface AdmissionOptions {
   readonly connectRatePerSecond: number;
 }
 
-export type Admission = { readonly admitted: true } | { readonly admitted: false; readonly reason: string; readonly retryAfterSeconds: number };
+export type Admission =
+  | { readonly admitted: true }
+  | { readonly admitted: false; readonly reason: string; readonly retryAfterSeconds: number };
 
 const ADMITTED: Admission = { admitted: true };
 /** A full relay empties slowly; a rate limit is over in the next second. */

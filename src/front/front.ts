@@ -11,6 +11,7 @@ import { pack } from '../protocol/codec.ts';
 import { CLOSE_CODES, type CloseCodeName, WIRE_ERRORS } from '../protocol/codes.ts';
 import { type ErrorFacts, RelayError, withFacts } from '../protocol/errors.ts';
 import { describeHeaderFault, HeaderFault, MessageHeader, readHeader, scanMessage } from '../protocol/header.ts';
+import type { LaneEvents, Lanes } from '../protocol/lane-port.ts';
 import { checkName, NameKind, nameProblem } from '../protocol/names.ts';
 import { checkPatternOptions, decodeOptions, helloOptions, subscribeOptions } from '../protocol/options.ts';
 import {
@@ -34,7 +35,6 @@ import type { FrontOptions } from './front-options.ts';
 import { Hub, type Member } from './hub.ts';
 import { LaneReplay, laneIndexOf } from './lane-replay.ts';
 import { PatternRegistry } from './pattern-registry.ts';
-import type { LaneEvents, Lanes } from '../protocol/lane-port.ts';
 import type { Connection } from './ports.ts';
 import { CLOSED, LEAVING, OPEN, Session } from './session.ts';
 
@@ -80,12 +80,17 @@ export class Front implements LaneEvents {
     const events = {
       onSlowConsumer: (session: Session) => {
         this.metrics.slowConsumersDisconnected++;
-        this.#close(session, 'SLOW_CONSUMER', { queuedBytes: session.queue?.bytes ?? 0, sendQueueBytesMax: options.sendQueueBytesMax });
+        this.#close(session, 'SLOW_CONSUMER', {
+          queuedBytes: session.queue?.bytes ?? 0,
+          sendQueueBytesMax: options.sendQueueBytesMax,
+        });
       },
       onResumable: (member: Member) => this.#resume(member),
     };
     this.#hub = new Hub(options, events, this.metrics, this.ledger);
-    this.#replay = new LaneReplay(lanes, this.#hub, this.#patterns, this.#sessions, (session, lane) => this.#introduce(session, lane));
+    this.#replay = new LaneReplay(lanes, this.#hub, this.#patterns, this.#sessions, (session, lane) =>
+      this.#introduce(session, lane),
+    );
   }
 
   get connectionCount(): number {
@@ -114,7 +119,14 @@ export class Front implements LaneEvents {
     const number = this.#nextSession++;
     // Sessions that open together ping apart: the golden ratio spreads any run of numbers evenly.
     const nextPingMs = nowMs + pingIntervalMs * (0.5 + 0.5 * ((number * 0.618_033_988_75) % 1));
-    const session = new Session(number, connection, internal, { name: 'greeting', deadlineMs: nowMs + helloTimeoutMs }, nowMs, nextPingMs);
+    const session = new Session(
+      number,
+      connection,
+      internal,
+      { name: 'greeting', deadlineMs: nowMs + helloTimeoutMs },
+      nowMs,
+      nextPingMs,
+    );
     this.#sessions.set(number, session);
     if (!internal) {
       this.#connectionCount++;
@@ -206,7 +218,10 @@ export class Front implements LaneEvents {
       if (session.state.name !== 'open') return;
       const reconnectAfterMs = Math.floor((index * plan.windowMs) / clients.length);
       session.state = LEAVING;
-      this.#hub.sendNow(session, pack([MessageType.GOAWAY, { reason: plan.reason, deadlineMs: plan.deadlineMs, reconnectAfterMs }]));
+      this.#hub.sendNow(
+        session,
+        pack([MessageType.GOAWAY, { reason: plan.reason, deadlineMs: plan.deadlineMs, reconnectAfterMs }]),
+      );
     });
     if (this.#connectionCount === 0) this.#driveDrain(this.#drain, this.#clock.monotonicMs());
   }
@@ -217,7 +232,8 @@ export class Front implements LaneEvents {
       drain.done();
       return;
     }
-    for (const session of this.#sessions.values()) if (!session.internal && session.state.name !== 'closing') this.#close(session, 'SHUTDOWN');
+    for (const session of this.#sessions.values())
+      if (!session.internal && session.state.name !== 'closing') this.#close(session, 'SHUTDOWN');
   }
 
   // ---- commands
@@ -227,7 +243,11 @@ export class Front implements LaneEvents {
     if (session.state.name === 'greeting') {
       if (header.type === MessageType.HELLO) this.#hello(session, header, bytes);
       else {
-        this.#sendError(session, header.id, new RelayError('UNAUTHENTICATED', 'HELLO must be the first message', { got: spec?.name ?? '' }));
+        this.#sendError(
+          session,
+          header.id,
+          new RelayError('UNAUTHENTICATED', 'HELLO must be the first message', { got: spec?.name ?? '' }),
+        );
         this.#close(session, 'MALFORMED', { problem: 'HELLO must be the first message' });
       }
       return;
@@ -252,12 +272,16 @@ export class Front implements LaneEvents {
         }
         case MessageType.PING:
           // BigInt: an integer on the wire, not a float.
-          if (header.id !== 0) this.#sendNow(session, [MessageType.OK, header.id, { timeUs: BigInt(Math.round(this.#clock.nowMs() * 1_000)) }]);
+          if (header.id !== 0)
+            this.#sendNow(session, [MessageType.OK, header.id, { timeUs: BigInt(Math.round(this.#clock.nowMs() * 1_000)) }]);
           return;
         case MessageType.HELLO:
           throw new RelayError('CONFLICT', 'HELLO was said already');
         default:
-          throw new RelayError('BAD_REQUEST', spec?.sender === 'relay' ? `${spec.name} is the relay's to send` : `${spec?.name} is not supported`);
+          throw new RelayError(
+            'BAD_REQUEST',
+            spec?.sender === 'relay' ? `${spec.name} is the relay's to send` : `${spec?.name} is not supported`,
+          );
       }
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
@@ -281,7 +305,8 @@ export class Front implements LaneEvents {
     }
     session.id = randomId(16);
     session.state = OPEN;
-    const { messageBytesMax, payloadBytesMax, subscriptionsMax, sendQueueBytesMax, pingIntervalMs, reconnectJitterMs } = this.#options;
+    const { messageBytesMax, payloadBytesMax, subscriptionsMax, sendQueueBytesMax, pingIntervalMs, reconnectJitterMs } =
+      this.#options;
     if (header.id === 0) return;
     this.#sendNow(session, [
       MessageType.OK,
@@ -302,7 +327,8 @@ export class Front implements LaneEvents {
     const hash = hashBytes(bytes, header.keyStart, header.keyEnd);
     const lane = laneIndexOf(hash, this.#lanes.count);
     this.#introduce(session, lane);
-    if (!this.#lanes.tryWrite(lane, IngressKind.COMMAND, session.number, hash, bytes, start, header.end)) this.#refuseOverloaded(lane);
+    if (!this.#lanes.tryWrite(lane, IngressKind.COMMAND, session.number, hash, bytes, start, header.end))
+      this.#refuseOverloaded(lane);
     this.metrics.commandsForwarded++;
   }
 
@@ -319,7 +345,8 @@ export class Front implements LaneEvents {
       if (isSubscribe && !joined) this.#patterns.leave(sub, session.number);
       this.#refuseOverloaded(-1);
     }
-    if (!this.#patterns.expect(sub, session.number)) throw new RelayError('CONFLICT', 'a command for this pattern is under way', { pattern: name });
+    if (!this.#patterns.expect(sub, session.number))
+      throw new RelayError('CONFLICT', 'a command for this pattern is under way', { pattern: name });
     for (let lane = 0; lane < this.#lanes.count; lane++) {
       this.#lanes.tryWrite(lane, IngressKind.PATTERN_COMMAND, session.number, sub, bytes, start, header.end);
     }
@@ -342,7 +369,11 @@ export class Front implements LaneEvents {
   #introduce(session: Session, lane: number): void {
     if ((session.lanesKnown & (1 << lane)) !== 0) return;
     session.lanesKnown |= 1 << lane;
-    this.#lanes.write(lane, IngressKind.SESSION_OPEN, withNumbers(session.number, null, pack({ id: session.id, client: session.client })));
+    this.#lanes.write(
+      lane,
+      IngressKind.SESSION_OPEN,
+      withNumbers(session.number, null, pack({ id: session.id, client: session.client })),
+    );
   }
 
   /** What is no message of the protocol. False: the framing is lost, the connection ends. */
@@ -467,7 +498,8 @@ export class Front implements LaneEvents {
     if (kind !== IngressKind.COMMAND && kind !== IngressKind.PATTERN_COMMAND) return;
     const session = this.#sessions.get(view.getUint32(start, true));
     const header = new MessageHeader();
-    if (session === undefined || !session.isLive || !readHeader(bytes, start + COMMAND_HEAD_BYTES, start + length, header)) return;
+    if (session === undefined || !session.isLive || !readHeader(bytes, start + COMMAND_HEAD_BYTES, start + length, header))
+      return;
     this.metrics.commandsLost++;
     if (kind === IngressKind.PATTERN_COMMAND) {
       const sub = view.getUint32(start + 4, true);
@@ -482,7 +514,11 @@ export class Front implements LaneEvents {
       else this.#patterns.answered(sub, session.number, _lane);
     }
     if (header.type === MessageType.SUBSCRIBE) session.subscribesPending--;
-    this.#sendError(session, header.id, new RelayError('LANE_RESTARTED', undefined, { retryAfterMs: this.#options.retryAfterMs }));
+    this.#sendError(
+      session,
+      header.id,
+      new RelayError('LANE_RESTARTED', undefined, { retryAfterMs: this.#options.retryAfterMs }),
+    );
   }
 
   onLaneReplaced(lane: number): void {
@@ -529,5 +565,7 @@ export class Front implements LaneEvents {
 
 function shorten(reason: string): string {
   const bytes = new TextEncoder().encode(reason);
-  return bytes.length <= CLOSE_REASON_BYTES_MAX ? reason : new TextDecoder().decode(bytes.subarray(0, CLOSE_REASON_BYTES_MAX - 3)).replace(/�+$/, '');
+  return bytes.length <= CLOSE_REASON_BYTES_MAX
+    ? reason
+    : new TextDecoder().decode(bytes.subarray(0, CLOSE_REASON_BYTES_MAX - 3)).replace(/�+$/, '');
 }

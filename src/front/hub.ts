@@ -111,7 +111,17 @@ export class Hub {
       return known;
     }
     const index = subscription.members.length;
-    const member: Member = { session, subscription, index, policy, conflateBy, watchesPresence, restore, pausedAfter: -1, resuming: false };
+    const member: Member = {
+      session,
+      subscription,
+      index,
+      policy,
+      conflateBy,
+      watchesPresence,
+      restore,
+      pausedAfter: -1,
+      resuming: false,
+    };
     subscription.members.push(member);
     session.members.push(member);
     return member;

@@ -6,10 +6,10 @@
  */
 import { hashBytes } from '../base/hash.ts';
 import { pack, unpack } from '../protocol/codec.ts';
+import type { Lanes } from '../protocol/lane-port.ts';
 import { IngressKind, RESUME_HEAD_BYTES, withNumbers } from '../protocol/records.ts';
 import type { Hub } from './hub.ts';
 import type { PatternRegistry } from './pattern-registry.ts';
-import type { Lanes } from '../protocol/lane-port.ts';
 import type { Session } from './session.ts';
 
 /** Which lane owns a name. */

@@ -65,7 +65,17 @@ export class SendQueue {
 
   /** A reply, event or control message: takes its place, whatever the policies say. `frame` is kept. */
   pushControl(frame: Uint8Array): void {
-    this.#append({ previous: null, next: null, streamPrevious: null, streamNext: null, stream: null, frame, gap: null, offset: 0, conflateKey: '' });
+    this.#append({
+      previous: null,
+      next: null,
+      streamPrevious: null,
+      streamNext: null,
+      stream: null,
+      frame,
+      gap: null,
+      offset: 0,
+      conflateKey: '',
+    });
     this.#bytes += frame.length;
   }
 
@@ -175,7 +185,17 @@ export class SendQueue {
   }
 
   #appendMessage(stream: Stream, frame: Uint8Array, offset: number, conflateKey: string): Entry {
-    const entry: Entry = { previous: null, next: null, streamPrevious: stream.last, streamNext: null, stream, frame, gap: null, offset, conflateKey };
+    const entry: Entry = {
+      previous: null,
+      next: null,
+      streamPrevious: stream.last,
+      streamNext: null,
+      stream,
+      frame,
+      gap: null,
+      offset,
+      conflateKey,
+    };
     if (stream.last !== null) stream.last.streamNext = entry;
     stream.last = entry;
     this.#append(entry);
@@ -191,7 +211,17 @@ export class SendQueue {
       return;
     }
     const gap = { from: offset, to: offset, count: 1, reason };
-    const entry: Entry = { previous: null, next: null, streamPrevious: stream.last, streamNext: null, stream, frame: null, gap, offset, conflateKey: '' };
+    const entry: Entry = {
+      previous: null,
+      next: null,
+      streamPrevious: stream.last,
+      streamNext: null,
+      stream,
+      frame: null,
+      gap,
+      offset,
+      conflateKey: '',
+    };
     if (stream.last !== null) stream.last.streamNext = entry;
     stream.last = entry;
     this.#append(entry);
@@ -255,5 +285,11 @@ function widen(gap: Gap, other: Gap): void {
 
 function encodeSkip(stream: Stream, gap: Gap): Uint8Array {
   const { from, to, reason, count } = gap;
-  return pack([MessageType.EVENT, stream.member.subscription.sub, stream.topic === '' ? null : stream.topic, 'skip', { from, to, reason, count }]);
+  return pack([
+    MessageType.EVENT,
+    stream.member.subscription.sub,
+    stream.topic === '' ? null : stream.topic,
+    'skip',
+    { from, to, reason, count },
+  ]);
 }

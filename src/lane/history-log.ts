@@ -34,7 +34,15 @@ export class HistoryLog {
   #bytes = 0;
   /** Offset of the newest kept message; meaningless while empty. */
   #newestOffset = 0;
-  readonly #kept: KeptMessage = { offset: 0, atMs: 0, expiresAtMs: 0, bytes: new Uint8Array(0), metaStart: 0, payloadStart: 0, payloadEnd: 0 };
+  readonly #kept: KeptMessage = {
+    offset: 0,
+    atMs: 0,
+    expiresAtMs: 0,
+    bytes: new Uint8Array(0),
+    metaStart: 0,
+    payloadStart: 0,
+    payloadEnd: 0,
+  };
 
   constructor(pool: SlabPool, config: HistoryConfig) {
     this.#pool = pool;
@@ -56,8 +64,19 @@ export class HistoryLog {
   }
 
   /** Appends the message with the next offset and evicts what the bounds no longer allow. Copies; the sources may be reused. */
-  append(offset: number, atMs: number, ttlMs: number, meta: Uint8Array | null, source: Uint8Array, payloadStart: number, payloadEnd: number): void {
-    assert(this.#count === 0 || offset === this.#newestOffset + 1, `history gap: newest=${this.#newestOffset}, appended=${offset}`);
+  append(
+    offset: number,
+    atMs: number,
+    ttlMs: number,
+    meta: Uint8Array | null,
+    source: Uint8Array,
+    payloadStart: number,
+    payloadEnd: number,
+  ): void {
+    assert(
+      this.#count === 0 || offset === this.#newestOffset + 1,
+      `history gap: newest=${this.#newestOffset}, appended=${offset}`,
+    );
     const metaBytes = meta === null ? 0 : meta.length;
     const entryBytes = ENTRY_HEAD_BYTES + metaBytes + (payloadEnd - payloadStart);
     let slab = this.#slabs[this.#slabs.length - 1];

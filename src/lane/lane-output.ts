@@ -5,7 +5,15 @@
  */
 import { pack } from '../protocol/codec.ts';
 import { WIRE_ERRORS } from '../protocol/codes.ts';
-import { encodeMessage, encodeOk, encodePublishOk, messageBytesMax, writeBytes, writeName, writeUint } from '../protocol/encode.ts';
+import {
+  encodeMessage,
+  encodeOk,
+  encodePublishOk,
+  messageBytesMax,
+  writeBytes,
+  writeName,
+  writeUint,
+} from '../protocol/encode.ts';
 import type { RelayError } from '../protocol/errors.ts';
 import {
   type Egress,
@@ -82,16 +90,37 @@ export class LaneOutput {
     payloadEnd: number,
   ): void {
     const egress = this.#egress;
-    const bytesMax = messageBytesMax(topic === null ? 0 : topic.length, meta === null ? 0 : meta.length, payloadEnd - payloadStart);
+    const bytesMax = messageBytesMax(
+      topic === null ? 0 : topic.length,
+      meta === null ? 0 : meta.length,
+      payloadEnd - payloadStart,
+    );
     const start = egress.claim(EgressKind.FANOUT, FANOUT_HEAD_BYTES + bytesMax);
     this.#head(start, sub, excludedSession);
     egress.view.setUint32(start + 8, 0, true);
-    const end = encodeMessage(egress.bytes, start + FANOUT_HEAD_BYTES, sub, topic, offset, meta, source, payloadStart, payloadEnd);
+    const end = encodeMessage(
+      egress.bytes,
+      start + FANOUT_HEAD_BYTES,
+      sub,
+      topic,
+      offset,
+      meta,
+      source,
+      payloadStart,
+      payloadEnd,
+    );
     egress.commit(end - start);
   }
 
   /** An EVENT for the members of `sub`, or only for those who watch presence. */
-  fanoutEvent(sub: number, excludedSession: number, topic: string | null, kind: EventKind, data: unknown, watchersOnly: boolean): void {
+  fanoutEvent(
+    sub: number,
+    excludedSession: number,
+    topic: string | null,
+    kind: EventKind,
+    data: unknown,
+    watchersOnly: boolean,
+  ): void {
     const frame = pack([MessageType.EVENT, sub, topic, kind, data]);
     const start = this.#egress.claim(EgressKind.FANOUT, FANOUT_HEAD_BYTES + frame.length);
     this.#head(start, sub, excludedSession);
@@ -109,10 +138,23 @@ export class LaneOutput {
   replay(session: number, sub: number, message: KeptMessage): void {
     const meta = this.#recoveredMeta(message);
     const egress = this.#egress;
-    const start = egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + messageBytesMax(0, meta.length, message.payloadEnd - message.payloadStart));
+    const start = egress.claim(
+      EgressKind.SEND,
+      SEND_HEAD_BYTES + messageBytesMax(0, meta.length, message.payloadEnd - message.payloadStart),
+    );
     this.#head(start, session, SendFlag.REPLAY);
     const { bytes, payloadStart, payloadEnd } = message;
-    const end = encodeMessage(egress.bytes, start + SEND_HEAD_BYTES, sub, null, message.offset, meta, bytes, payloadStart, payloadEnd);
+    const end = encodeMessage(
+      egress.bytes,
+      start + SEND_HEAD_BYTES,
+      sub,
+      null,
+      message.offset,
+      meta,
+      bytes,
+      payloadStart,
+      payloadEnd,
+    );
     egress.commit(end - start);
   }
 
@@ -121,7 +163,10 @@ export class LaneOutput {
     const result = id === 0 ? EMPTY : pack(reply);
     const { bytes, view } = this.#egress;
     const { topic, restore } = record;
-    const start = this.#egress.claim(EgressKind.JOIN, JOIN_HEAD_BYTES + topic.length + restore.length + OK_BYTES_MAX + result.length);
+    const start = this.#egress.claim(
+      EgressKind.JOIN,
+      JOIN_HEAD_BYTES + topic.length + restore.length + OK_BYTES_MAX + result.length,
+    );
     this.#head(start, record.session, record.sub);
     view.setUint32(start + 8, record.flags, true);
     view.setUint32(start + 12, topic.length, true);
@@ -147,7 +192,12 @@ export class LaneOutput {
   }
 
   /** OK to a HISTORY: the messages' bytes are spliced, not decoded. `entries` are `[offset, meta, payload]`, encoded. */
-  historyOk(session: number, id: number, stream: { epoch: string; first: number; offset: number; more: boolean }, entries: readonly Uint8Array[]): void {
+  historyOk(
+    session: number,
+    id: number,
+    stream: { epoch: string; first: number; offset: number; more: boolean },
+    entries: readonly Uint8Array[],
+  ): void {
     if (id === 0) return;
     let entryBytes = 0;
     for (const entry of entries) entryBytes += entry.length;

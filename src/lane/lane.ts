@@ -8,11 +8,19 @@
  */
 import { assert } from '../base/assert.ts';
 import { hashBytes } from '../base/hash.ts';
-import { Prng } from '../base/prng.ts';
 import { pack, unpack } from '../protocol/codec.ts';
 import { RelayError } from '../protocol/errors.ts';
 import { MessageHeader, readHeader } from '../protocol/header.ts';
-import { checkName, isReserved, NameKind, nameProblem } from '../protocol/names.ts';
+import {
+  decodeOptions,
+  hasNoOptions,
+  historyOptions,
+  type PublishOptions,
+  presenceQueryOptions,
+  publishOptions,
+  type SubscribeOptions,
+  subscribeOptions,
+} from '../protocol/options.ts';
 import {
   COMMAND_HEAD_BYTES,
   type Egress,
@@ -24,25 +32,15 @@ import {
   SendFlag,
 } from '../protocol/records.ts';
 import { skipValue } from '../protocol/skip.ts';
-import { MessageType, SLOW_CONSUMER_POLICIES, SPEC_BY_TYPE, type SlowConsumerPolicy } from '../protocol/types.ts';
+import { MessageType, SLOW_CONSUMER_POLICIES, type SlowConsumerPolicy, SPEC_BY_TYPE } from '../protocol/types.ts';
+import { queryHistory, REPLY_BYTES_MAX } from './history-query.ts';
 import { LaneMetric } from './lane-metrics.ts';
 import type { LaneOptions } from './lane-options.ts';
-import { encodeHistoryEntry, LaneOutput } from './lane-output.ts';
-import {
-  decodeOptions,
-  hasNoOptions,
-  historyOptions,
-  type PublishOptions,
-  presenceQueryOptions,
-  publishOptions,
-  type SubscribeOptions,
-  subscribeOptions,
-} from '../protocol/options.ts';
+import { LaneOutput } from './lane-output.ts';
 import { PatternTable } from './pattern-table.ts';
 import { judgeRecovery, planReplay, type Recovery } from './recovery.ts';
-import { SlabPool } from './slab-pool.ts';
-import { Topic, TopicTable } from './topic.ts';
-import { TopicConfigs } from './topic-config.ts';
+import type { Topic } from './topic.ts';
+import { TopicStore } from './topic-store.ts';
 
 interface LaneSession {
   readonly session: number;
@@ -61,28 +59,18 @@ interface RestoreOptions {
 const NO_PUBLISH_OPTIONS: PublishOptions = { key: null, headers: null, ttlMs: Number.POSITIVE_INFINITY, echo: null };
 const NOBODY = 0;
 const EMPTY = new Uint8Array(0);
-const REPLY_BYTES_MAX = 262_144;
-/** Topics looked at per tick for idleness, and per eviction for the least recently used: bounds the pause, not the memory. */
-const SWEEP_TOPICS_MAX = 256;
-const EVICTION_SAMPLES = 8;
 
 export class Lane {
   readonly #options: LaneOptions;
   readonly #out: LaneOutput;
-  readonly #prng: Prng;
-  readonly #configs: TopicConfigs;
   readonly #metrics: Float64Array;
-  readonly #slabs = new SlabPool();
-  readonly #topics = new TopicTable();
+  readonly #topics: TopicStore;
   readonly #patterns = new PatternTable();
   readonly #sessions = new Map<number, LaneSession>();
   /** Topics with presence members in their grace time. */
   readonly #graceTopics = new Set<Topic>();
   readonly #restored = new Set<Topic>();
   readonly #header = new MessageHeader();
-  readonly #subStride: number;
-  #nextSub: number;
-  #sweep: Iterator<Topic>;
   #subscriptionCount = 0;
   #nowMs = 0;
   /** Set per command: where it stands and who sent it. */
@@ -93,14 +81,8 @@ export class Lane {
   constructor(options: LaneOptions, egress: Egress, metrics: Float64Array) {
     this.#options = options;
     this.#out = new LaneOutput(egress);
-    this.#prng = new Prng(options.seed, options.index);
-    this.#configs = new TopicConfigs(options.topicRules);
+    this.#topics = new TopicStore(options, metrics);
     this.#metrics = metrics;
-    // Lanes and the front's patterns share the numbers by residue, so that no two owners give out the same one.
-    this.#subStride = options.laneCount + 1;
-    this.#nextSub = options.firstSub;
-    assert(options.firstSub % this.#subStride === options.index, `firstSub ${options.firstSub} is not lane ${options.index}'s`);
-    this.#sweep = this.#topics[Symbol.iterator]();
   }
 
   /** Hot. One ingress record: `bytes[start, start + length)`, valid during the call. */
@@ -124,7 +106,12 @@ export class Lane {
         this.#closeSession(view.getUint32(start, true), view.getUint32(start + 4, true) === 1);
         return;
       case IngressKind.RESUME:
-        this.#resume(view.getUint32(start, true), view.getUint32(start + 4, true), view.getFloat64(start + 8, true), start + RESUME_HEAD_BYTES);
+        this.#resume(
+          view.getUint32(start, true),
+          view.getUint32(start + 4, true),
+          view.getFloat64(start + 8, true),
+          start + RESUME_HEAD_BYTES,
+        );
         return;
       case IngressKind.RESTORE:
         this.#restore(view.getUint32(start, true), view.getUint32(start + 4, true), start + RESTORE_HEAD_BYTES);
@@ -154,14 +141,14 @@ export class Lane {
       for (const member of topic.presence.members) if (member.sessions.size === 0) graceLeft = true;
       if (!graceLeft) this.#graceTopics.delete(topic);
     }
-    this.#sweepIdle();
+    this.#topics.sweepIdle(nowMs);
     const metrics = this.#metrics;
     metrics[LaneMetric.topics] = this.#topics.size;
     metrics[LaneMetric.subscriptions] = this.#subscriptionCount;
     metrics[LaneMetric.patterns] = this.#patterns.size;
     metrics[LaneMetric.sessions] = this.#sessions.size;
-    metrics[LaneMetric.historyBytes] = this.#slabs.bytesInUse;
-    metrics[LaneMetric.historyBytesReserved] = this.#slabs.bytesReserved;
+    metrics[LaneMetric.historyBytes] = this.#topics.historyBytes;
+    metrics[LaneMetric.historyBytesReserved] = this.#topics.historyBytesReserved;
   }
 
   // ---- commands
@@ -210,11 +197,15 @@ export class Lane {
       payloadStart = skipValue(bytes, optionsStart, this.#end);
       options = publishOptions(decodeOptions(bytes, optionsStart, payloadStart));
     }
-    const topic = this.#topics.find(keyHash, bytes, header.keyStart, header.keyEnd) ?? this.#addTopic(header, keyHash, true);
+    const topic = this.#topicOf(header, keyHash);
+    if (topic.isReserved) throw new RelayError('FORBIDDEN', "names that begin with '$' belong to the relay");
     const config = topic.config;
     const payloadBytes = this.#end - payloadStart;
     if (payloadBytes > config.maxPayloadBytes) {
-      throw new RelayError('TOO_LARGE', 'payload is too large for its topic', { payloadBytes, maxPayloadBytes: config.maxPayloadBytes });
+      throw new RelayError('TOO_LARGE', 'payload is too large for its topic', {
+        payloadBytes,
+        maxPayloadBytes: config.maxPayloadBytes,
+      });
     }
     if (options.key !== null) {
       const offset = topic.dedup.find(options.key, this.#nowMs);
@@ -229,14 +220,23 @@ export class Lane {
     if (topic.history !== null) {
       topic.offset++;
       topic.history.append(topic.offset, this.#nowMs, options.ttlMs, meta, bytes, payloadStart, this.#end);
-      if (this.#slabs.bytesInUse > this.#options.historyBytesMax) this.#evictHistories(topic);
+      this.#topics.keepHistoryBound(topic);
     }
     if (options.key !== null) this.#rememberKey(topic, options.key);
     const excluded = (options.echo ?? config.echo) ? NOBODY : this.#session;
     if (topic.sessions.size > 0) this.#out.fanout(topic.sub, excluded, null, topic.offset, meta, bytes, payloadStart, this.#end);
     const patternSubs = topic.patternSubs(this.#patterns);
     for (let index = 0; index < patternSubs.length; index++) {
-      this.#out.fanout(patternSubs[index] as number, excluded, topic.nameBytes, topic.offset, meta, bytes, payloadStart, this.#end);
+      this.#out.fanout(
+        patternSubs[index] as number,
+        excluded,
+        topic.nameBytes,
+        topic.offset,
+        meta,
+        bytes,
+        payloadStart,
+        this.#end,
+      );
     }
     this.#metrics[LaneMetric.publishes]!++;
     if (header.id !== 0) this.#out.publishOk(this.#session, header.id, topic.okPrefix, topic.offset);
@@ -261,7 +261,7 @@ export class Lane {
   #subscribe(header: MessageHeader, keyHash: number): void {
     const options = this.#subscribeOptions(header);
     const session = this.#knownSession();
-    const topic = this.#topics.find(keyHash, this.#bytes, header.keyStart, header.keyEnd) ?? this.#addTopic(header, keyHash, false);
+    const topic = this.#topicOf(header, keyHash);
     const policy = this.#policy(topic, options.policy);
     if (options.presence !== undefined || options.watch) {
       if (!topic.config.presence) throw new RelayError('BAD_REQUEST', 'the topic keeps no presence', { topic: topic.name });
@@ -301,7 +301,13 @@ export class Lane {
     const recovery: Recovery | null = options.since === null ? null : { recovered: false, reason: 'NO_HISTORY' };
     const flags = JoinFlag.PATTERN | (SLOW_CONSUMER_POLICIES.indexOf(options.policy ?? 'disconnect') << JoinFlag.POLICY_SHIFT);
     this.#out.join(
-      { session: session.session, sub, flags, topic: this.#bytes.slice(header.keyStart, header.keyEnd), restore: restoreBytes(options) },
+      {
+        session: session.session,
+        sub,
+        flags,
+        topic: this.#bytes.slice(header.keyStart, header.keyEnd),
+        restore: restoreBytes(options),
+      },
       header.id,
       { sub, epoch: null, offset: 0, ...recoveryFields(recovery), replay: 0 },
     );
@@ -329,52 +335,22 @@ export class Lane {
 
   #history(header: MessageHeader, keyHash: number): void {
     const options = historyOptions(this.#optionMap(header), this.#options.historyLimitDefault, this.#options.historyLimitMax);
-    const topic = this.#findTopic(header, keyHash);
+    const topic = this.#topicOf(header, keyHash);
     const log = topic.history;
     if (log === null) throw new RelayError('BAD_REQUEST', 'the topic keeps no history', { topic: topic.name });
     log.evictExpired(this.#nowMs);
-    const { since, limit, reverse } = options;
-    if (since !== null && since.epoch !== topic.epoch) {
-      throw new RelayError('CONFLICT', 'the stream has another epoch', { sinceEpoch: since.epoch, epoch: topic.epoch });
-    }
-    const from = !reverse && since !== null ? since.offset + 1 : topic.first;
-    const to = reverse && since !== null ? since.offset - 1 : topic.offset;
-    const entries: Uint8Array[] = [];
-    let bytes = 0;
-    let more = false;
-    // Descending takes the newest `limit` of the range: begin that far below its end.
-    const visitFrom = reverse ? Math.max(from, to - limit + 1) : from;
-    if (reverse && visitFrom > Math.max(from, topic.first)) more = true;
-    log.visit(visitFrom, to, (message) => {
-      if (message.expiresAtMs <= this.#nowMs) return true;
-      const entry = encodeHistoryEntry(message);
-      if (!reverse && (entries.length === limit || bytes + entry.length > REPLY_BYTES_MAX)) {
-        more = true;
-        return false;
-      }
-      entries.push(entry);
-      bytes += entry.length;
-      return true;
-    });
-    if (reverse) {
-      entries.reverse();
-      let kept = 0;
-      let keptBytes = 0;
-      while (kept < entries.length && keptBytes + (entries[kept] as Uint8Array).length <= REPLY_BYTES_MAX) {
-        keptBytes += (entries[kept] as Uint8Array).length;
-        kept++;
-      }
-      if (kept < entries.length) {
-        entries.length = kept;
-        more = true;
-      }
-    }
-    this.#out.historyOk(this.#session, header.id, { epoch: topic.epoch, first: topic.first, offset: topic.offset, more }, entries);
+    const { entries, more } = queryHistory(topic, log, options, this.#nowMs);
+    this.#out.historyOk(
+      this.#session,
+      header.id,
+      { epoch: topic.epoch, first: topic.first, offset: topic.offset, more },
+      entries,
+    );
   }
 
   #presence(header: MessageHeader, keyHash: number): void {
     const { countOnly } = presenceQueryOptions(this.#optionMap(header));
-    const topic = this.#findTopic(header, keyHash);
+    const topic = this.#topicOf(header, keyHash);
     if (!topic.config.presence) throw new RelayError('BAD_REQUEST', 'the topic keeps no presence', { topic: topic.name });
     const count = topic.presenceKnown?.count ?? 0;
     if (countOnly) {
@@ -425,7 +401,9 @@ export class Lane {
     const change = topic.presence.enter(session.name, session.session, data, this.#options.presenceMembersMax);
     if (change.kind === 'full') {
       this.#metrics[LaneMetric.presenceMembersRefused]!++;
-      throw new RelayError('LIMIT', 'the topic has all the presence members it may have', { presenceMembersMax: this.#options.presenceMembersMax });
+      throw new RelayError('LIMIT', 'the topic has all the presence members it may have', {
+        presenceMembersMax: this.#options.presenceMembersMax,
+      });
     }
     if (change.kind === 'none') return;
     this.#presenceEvent(topic, session.session, change.kind, { ...memberFacts(change.member), count: topic.presence.count });
@@ -462,7 +440,12 @@ export class Lane {
     let expiredTo = 0;
     const nameExpired = () => {
       if (expiredFrom === 0) return;
-      this.#out.sendEvent(session, topic.sub, 'skip', { from: expiredFrom, to: expiredTo, reason: 'expired', count: expiredTo - expiredFrom + 1 });
+      this.#out.sendEvent(session, topic.sub, 'skip', {
+        from: expiredFrom,
+        to: expiredTo,
+        reason: 'expired',
+        count: expiredTo - expiredFrom + 1,
+      });
       expiredFrom = 0;
     };
     topic.history.visit(from, to, (message) => {
@@ -487,7 +470,13 @@ export class Lane {
     let from = after + 1;
     if (from < topic.first) {
       const lostTo = topic.first - 1;
-      this.#out.sendEvent(session, topic.sub, 'lost', { from, to: lostTo, reason: 'EVICTED', epoch: topic.epoch, offset: lostTo });
+      this.#out.sendEvent(session, topic.sub, 'lost', {
+        from,
+        to: lostTo,
+        reason: 'EVICTED',
+        epoch: topic.epoch,
+        offset: lostTo,
+      });
       from = topic.first;
     }
     const to = Math.min(topic.offset, planReplay(topic, from, this.#options, this.#nowMs, 'chunk').to);
@@ -524,11 +513,7 @@ export class Lane {
     }
     const nameBytes = new TextEncoder().encode(name);
     const hash = hashBytes(nameBytes, 0, nameBytes.length);
-    let topic = this.#topics.find(hash, nameBytes, 0, nameBytes.length);
-    if (topic === undefined) {
-      topic = this.#makeTopic(name, nameBytes, hash, sub);
-      this.#topics.add(topic);
-    }
+    const topic = this.#topics.restore(hash, nameBytes, sub, this.#nowMs);
     this.#restored.add(topic);
     topic.sessions.add(number);
     session.topics.push(topic);
@@ -544,95 +529,29 @@ export class Lane {
     }
     this.#restored.clear();
     for (const sub of this.#patterns.subs()) {
-      this.#out.fanoutEvent(sub, NOBODY, null, 'lost', { from: null, to: null, reason: 'LANE_RESTARTED', epoch: null, offset: 0 }, false);
+      this.#out.fanoutEvent(
+        sub,
+        NOBODY,
+        null,
+        'lost',
+        { from: null, to: null, reason: 'LANE_RESTARTED', epoch: null, offset: 0 },
+        false,
+      );
     }
   }
 
   // ---- topics
 
-  #findTopic(header: MessageHeader, keyHash: number): Topic {
-    return this.#topics.find(keyHash, this.#bytes, header.keyStart, header.keyEnd) ?? this.#addTopic(header, keyHash, false);
-  }
-
-  #addTopic(header: MessageHeader, keyHash: number, toPublish: boolean): Topic {
-    const kind = checkName(this.#bytes, header.keyStart, header.keyEnd);
-    if (kind === NameKind.INVALID) throw new RelayError('BAD_REQUEST', `bad topic: ${nameProblem()}`);
-    if (kind === NameKind.PATTERN) throw new RelayError('BAD_REQUEST', 'a pattern can only be subscribed to');
-    if (toPublish && isReserved(this.#bytes, header.keyStart)) {
-      throw new RelayError('FORBIDDEN', "names that begin with '$' belong to the relay");
-    }
-    if (this.#topics.size >= this.#options.topicsMax && !this.#dropOneIdle()) {
-      this.#metrics[LaneMetric.topicsRefused]!++;
-      throw new RelayError('LIMIT', 'no more topics', { topicsMax: this.#options.topicsMax });
-    }
-    const topic = this.#makeTopic(this.#keyText(header), this.#bytes.slice(header.keyStart, header.keyEnd), keyHash, this.#nextSub);
-    this.#nextSub += this.#subStride;
-    this.#topics.add(topic);
-    return topic;
-  }
-
-  #makeTopic(name: string, nameBytes: Uint8Array, hash: number, sub: number): Topic {
-    return new Topic(name, nameBytes, hash, sub, this.#configs.resolve(name), this.#prng, this.#slabs, this.#nowMs);
+  #topicOf(header: MessageHeader, keyHash: number): Topic {
+    return this.#topics.findOrMake(keyHash, this.#bytes, header.keyStart, header.keyEnd, this.#nowMs);
   }
 
   #policy(topic: Topic, asked: SlowConsumerPolicy | null): SlowConsumerPolicy {
     const policy = asked ?? topic.config.slowConsumer;
     if (policy !== 'pause' || topic.history !== null) return policy;
-    if (asked === 'pause') throw new RelayError('BAD_REQUEST', "policy 'pause' needs a topic with history", { topic: topic.name });
+    if (asked === 'pause')
+      throw new RelayError('BAD_REQUEST', "policy 'pause' needs a topic with history", { topic: topic.name });
     return 'disconnect';
-  }
-
-  /** Forgets topics that nobody would miss, a bounded number per call. */
-  #sweepIdle(): void {
-    for (let looked = 0; looked < SWEEP_TOPICS_MAX; looked++) {
-      const next = this.#sweep.next();
-      if (next.done === true) {
-        this.#sweep = this.#topics[Symbol.iterator]();
-        return;
-      }
-      const topic = next.value;
-      if (topic.lastUsedMs + this.#options.topicIdleMs <= this.#nowMs && topic.isIdle(this.#nowMs)) this.#forget(topic);
-    }
-  }
-
-  /** At the bound a topic may go that is idle now, however short; only its epoch is lost by that. */
-  #dropOneIdle(): boolean {
-    let looked = 0;
-    for (const topic of this.#topics) {
-      if (topic.isIdle(this.#nowMs)) {
-        this.#forget(topic);
-        return true;
-      }
-      if (++looked === SWEEP_TOPICS_MAX) return false;
-    }
-    return false;
-  }
-
-  #forget(topic: Topic): void {
-    topic.history?.clear();
-    this.#topics.remove(topic);
-    this.#metrics[LaneMetric.topicsEvictedIdle]!++;
-  }
-
-  /** Over the lane's history bound: the least recently used of a few sampled topics loses its history, until it fits. */
-  #evictHistories(current: Topic): void {
-    const sample: Topic[] = [];
-    while (this.#slabs.bytesInUse > this.#options.historyBytesMax) {
-      sample.length = 0;
-      let wrapped = false;
-      while (sample.length < EVICTION_SAMPLES) {
-        const next = this.#sweep.next();
-        if (next.done === true) {
-          if (wrapped) break;
-          wrapped = true;
-          this.#sweep = this.#topics[Symbol.iterator]();
-        } else if (next.value !== current && (next.value.history?.count ?? 0) > 0) sample.push(next.value);
-      }
-      const victim = sample.reduce((oldest, topic) => (topic.lastUsedMs < oldest.lastUsedMs ? topic : oldest), sample[0] ?? current);
-      victim.history?.clear();
-      this.#metrics[LaneMetric.historiesEvicted]!++;
-      if (victim === current) return;
-    }
   }
 
   // ---- reading a command

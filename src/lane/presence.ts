@@ -16,7 +16,9 @@ export interface PresenceMember {
   graceEndsAtMs: number;
 }
 
-export type PresenceChange = { readonly kind: 'join' | 'update' | 'none'; readonly member: PresenceMember } | { readonly kind: 'full' };
+export type PresenceChange =
+  | { readonly kind: 'join' | 'update' | 'none'; readonly member: PresenceMember }
+  | { readonly kind: 'full' };
 
 export class Presence {
   readonly #members = new Map<string, PresenceMember>();

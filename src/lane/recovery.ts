@@ -8,7 +8,11 @@ import type { Topic } from './topic.ts';
 
 export type Recovery =
   | { readonly recovered: true }
-  | { readonly recovered: false; readonly reason: Exclude<RecoveryReason, 'FORBIDDEN'>; readonly lost?: readonly [from: number, to: number] };
+  | {
+      readonly recovered: false;
+      readonly reason: Exclude<RecoveryReason, 'FORBIDDEN'>;
+      readonly lost?: readonly [from: number, to: number];
+    };
 
 export interface RecoveryLimits {
   readonly recoveryMessagesMax: number;
@@ -40,7 +44,13 @@ export interface ReplayPlan {
  * What a replay from `from` sends, inside the recovery limits. `keep: 'newest'` moves the beginning up where it would not fit (policy `last`);
  * `'chunk'` moves the end down (a paused subscriber takes its backlog piece by piece, one message at least).
  */
-export function planReplay(topic: Topic, from: number, limits: RecoveryLimits, nowMs: number, keep: 'newest' | 'chunk' = 'newest'): ReplayPlan {
+export function planReplay(
+  topic: Topic,
+  from: number,
+  limits: RecoveryLimits,
+  nowMs: number,
+  keep: 'newest' | 'chunk' = 'newest',
+): ReplayPlan {
   const log = topic.history;
   if (log === null || from > topic.offset) return { from, to: topic.offset, messageCount: 0 };
   let first = from;

@@ -54,7 +54,16 @@ const HISTORY_BOUNDS: Readonly<Record<keyof HistoryConfig, readonly [min: number
   bytes: [0, 268_435_456],
   ageMs: [1_000, 31_536_000_000],
 };
-const RULE_KEYS = new Set(['match', 'history', 'presence', 'slowConsumer', 'maxPayloadBytes', 'echo', 'stampTime', 'stampPublisher']);
+const RULE_KEYS = new Set([
+  'match',
+  'history',
+  'presence',
+  'slowConsumer',
+  'maxPayloadBytes',
+  'echo',
+  'stampTime',
+  'stampPublisher',
+]);
 const BOOLEAN_KEYS = ['presence', 'echo', 'stampTime', 'stampPublisher'] as const;
 
 export type ParsedRules = { readonly rules: readonly TopicRule[]; readonly problems: readonly string[] };
@@ -76,17 +85,21 @@ function checkRule(rule: unknown, path: string, payloadBytesMax: number, problem
     problems.push(`${path} must be a map, got ${describe(rule)}`);
     return;
   }
-  for (const key of Object.keys(rule)) if (!RULE_KEYS.has(key)) problems.push(`${path}.${key} is not a setting; known: ${[...RULE_KEYS].join(', ')}`);
-  if (typeof rule['match'] !== 'string') problems.push(`${path}.match must be a topic name or pattern, got ${describe(rule['match'])}`);
+  for (const key of Object.keys(rule))
+    if (!RULE_KEYS.has(key)) problems.push(`${path}.${key} is not a setting; known: ${[...RULE_KEYS].join(', ')}`);
+  if (typeof rule['match'] !== 'string')
+    problems.push(`${path}.match must be a topic name or pattern, got ${describe(rule['match'])}`);
   else if (checkNameText(rule['match']) === NameKind.INVALID) problems.push(`${path}.match '${rule['match']}': ${nameProblem()}`);
   for (const key of BOOLEAN_KEYS) {
-    if (rule[key] !== undefined && typeof rule[key] !== 'boolean') problems.push(`${path}.${key} must be true or false, got ${describe(rule[key])}`);
+    if (rule[key] !== undefined && typeof rule[key] !== 'boolean')
+      problems.push(`${path}.${key} must be true or false, got ${describe(rule[key])}`);
   }
   const policy = rule['slowConsumer'];
   if (policy !== undefined && !SLOW_CONSUMER_POLICIES.includes(policy as SlowConsumerPolicy)) {
     problems.push(`${path}.slowConsumer must be one of ${SLOW_CONSUMER_POLICIES.join(', ')}, got ${describe(policy)}`);
   }
-  if (rule['maxPayloadBytes'] !== undefined) checkInteger(rule['maxPayloadBytes'], `${path}.maxPayloadBytes`, 1, payloadBytesMax, problems);
+  if (rule['maxPayloadBytes'] !== undefined)
+    checkInteger(rule['maxPayloadBytes'], `${path}.maxPayloadBytes`, 1, payloadBytesMax, problems);
   const history = rule['history'];
   if (history === undefined) return;
   if (!isMap(history)) {
@@ -111,7 +124,7 @@ function isMap(value: unknown): value is Record<string, unknown> {
 }
 
 function describe(value: unknown): string {
-  return typeof value === 'string' ? `'${value}'` : JSON.stringify(value) ?? String(value);
+  return typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
 }
 
 /** Resolves topics against a parsed list of rules. */

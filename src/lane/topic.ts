@@ -3,9 +3,11 @@
  *
  * Thread: the lane's. The table is keyed by hash and bytes, so that the hot path makes no string of a name.
  */
-import type { Prng } from '../base/prng.ts';
+
 import { seededId } from '../base/ids.ts';
+import type { Prng } from '../base/prng.ts';
 import { publishResultPrefix } from '../protocol/encode.ts';
+import { isReserved } from '../protocol/names.ts';
 import { DedupWindow } from './dedup-window.ts';
 import { HistoryLog } from './history-log.ts';
 import { NO_SUBS, type PatternTable } from './pattern-table.ts';
@@ -26,6 +28,8 @@ export class Topic {
   readonly okPrefix: Uint8Array;
   readonly duplicatePrefix: Uint8Array;
   readonly history: HistoryLog | null;
+  /** A name of the relay's own: nobody else publishes there. */
+  readonly isReserved: boolean;
   /** Sessions subscribed by this exact name. */
   readonly sessions = new Set<number>();
   /** Newest offset given out; stays 0 without history. */
@@ -36,7 +40,16 @@ export class Topic {
   #patternSubs: readonly number[] = NO_SUBS;
   #patternVersion = 0;
 
-  constructor(name: string, nameBytes: Uint8Array, hash: number, sub: number, config: TopicConfig, prng: Prng, slabs: SlabPool, nowMs: number) {
+  constructor(
+    name: string,
+    nameBytes: Uint8Array,
+    hash: number,
+    sub: number,
+    config: TopicConfig,
+    prng: Prng,
+    slabs: SlabPool,
+    nowMs: number,
+  ) {
     this.name = name;
     this.nameBytes = nameBytes;
     this.hash = hash;
@@ -46,6 +59,7 @@ export class Topic {
     this.okPrefix = publishResultPrefix(this.epoch, false);
     this.duplicatePrefix = publishResultPrefix(this.epoch, true);
     this.history = config.history.count > 0 && config.history.bytes > 0 ? new HistoryLog(slabs, config.history) : null;
+    this.isReserved = isReserved(nameBytes, 0);
     this.lastUsedMs = nowMs;
   }
 

@@ -5,9 +5,9 @@
  * the caller: uWebSockets.js calls handlers with their socket corked. The simulator passes a schedule of its own.
  */
 import type { Clock } from '../base/clock.ts';
-import type { LaneEvents, Lanes } from '../protocol/lane-port.ts';
 import { LANE_METRICS_BYTES } from '../lane/lane-metrics.ts';
 import type { LaneOptions } from '../lane/lane-options.ts';
+import type { LaneEvents, Lanes } from '../protocol/lane-port.ts';
 import { createRing } from '../shm/ring-layout.ts';
 import { RingConsumer } from '../shm/spsc-ring.ts';
 import { LaneLink } from './lane-link.ts';

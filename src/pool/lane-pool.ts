@@ -185,7 +185,8 @@ export class LanePool implements Lanes {
       if (life === null) continue;
       if (slot.link.backlogCount > 0) this.flush();
       // Terminates the thread; its task then ends, and the lane is replaced like any other that died.
-      if (life.heartbeat.silentMs(nowMs) > this.#options.laneStallMs) life.abort.abort(new Error(`no heartbeat for ${this.#options.laneStallMs} ms`));
+      if (life.heartbeat.silentMs(nowMs) > this.#options.laneStallMs)
+        life.abort.abort(new Error(`no heartbeat for ${this.#options.laneStallMs} ms`));
     }
   }
 
@@ -219,7 +220,14 @@ export class LanePool implements Lanes {
   // ---- life and death
 
   #startLane(slot: Slot): void {
-    const { ingressRingBytes, egressRingBytes, laneOptions, doorbell: doorbellName, rearmEmptyTurns, idleStrategy } = this.#options;
+    const {
+      ingressRingBytes,
+      egressRingBytes,
+      laneOptions,
+      doorbell: doorbellName,
+      rearmEmptyTurns,
+      idleStrategy,
+    } = this.#options;
     const events = this.#events as LaneEvents;
     const ingress = createRing(ingressRingBytes);
     const egressRing = createRing(egressRingBytes);
@@ -233,7 +241,12 @@ export class LanePool implements Lanes {
       doorbell = new MessagePortDoorbell(egressRing, isEmpty, channel.port1);
     } else doorbell = new WaitAsyncDoorbell(egressRing, isEmpty);
     const roomBell = new RoomBell(egressRing);
-    const poller = new FrontPoller({ doorbell, isEmpty, drain: () => this.#drain(slot, egress, roomBell), emptyTurnsMax: rearmEmptyTurns });
+    const poller = new FrontPoller({
+      doorbell,
+      isEmpty,
+      drain: () => this.#drain(slot, egress, roomBell),
+      emptyTurnsMax: rearmEmptyTurns,
+    });
     const task: LaneTask = {
       options: laneOptions(slot.index, this.count, events.nextSub(slot.index)),
       ingress,
@@ -307,7 +320,10 @@ export class LanePool implements Lanes {
   #replace(slot: Slot, livedMs: number): void {
     slot.restarts++;
     const { laneRestartBackoffMsMax } = this.#options;
-    slot.restartBackoffMs = livedMs >= STABLE_AFTER_MS ? 0 : Math.min(laneRestartBackoffMsMax, Math.max(RESTART_BACKOFF_BASE_MS, 2 * slot.restartBackoffMs));
+    slot.restartBackoffMs =
+      livedMs >= STABLE_AFTER_MS
+        ? 0
+        : Math.min(laneRestartBackoffMsMax, Math.max(RESTART_BACKOFF_BASE_MS, 2 * slot.restartBackoffMs));
     const lostAtMs = this.#clock.monotonicMs();
     const start = (): void => {
       if (this.#isClosing) return;

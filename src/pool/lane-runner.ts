@@ -55,7 +55,13 @@ export class LaneRunner {
   };
 
   /** `waitForRoom` is called while the egress ring is full, what is written being published: it returns when it may be worth another try. */
-  constructor(options: LaneOptions, ingress: SharedArrayBuffer, egress: SharedArrayBuffer, metrics: Float64Array, waitForRoom: () => void) {
+  constructor(
+    options: LaneOptions,
+    ingress: SharedArrayBuffer,
+    egress: SharedArrayBuffer,
+    metrics: Float64Array,
+    waitForRoom: () => void,
+  ) {
     this.#ingress = new RingConsumer(ingress);
     this.#egress = new RingProducer(egress);
     this.#lane = new Lane(options, new RingEgress(this.#egress, waitForRoom), metrics);

@@ -7,7 +7,13 @@
  */
 import { Packr } from 'msgpackr';
 
-const packr = new Packr({ useRecords: false, variableMapSize: true, encodeUndefinedAsNil: true, copyBuffers: true, int64AsType: 'number' });
+const packr = new Packr({
+  useRecords: false,
+  variableMapSize: true,
+  encodeUndefinedAsNil: true,
+  copyBuffers: true,
+  int64AsType: 'number',
+});
 
 /** One value as MessagePack bytes of its own (not a view into a shared buffer). */
 export function pack(value: unknown): Uint8Array {

@@ -175,7 +175,9 @@ export function describeHeaderFault(header: MessageHeader): string {
     case HeaderFault.NOT_AN_ARRAY:
       return 'a message must be a MessagePack array';
     case HeaderFault.UNKNOWN_TYPE:
-      return header.type === 0 ? 'the first element must be a message type (positive fixint)' : `unknown message type ${header.type}`;
+      return header.type === 0
+        ? 'the first element must be a message type (positive fixint)'
+        : `unknown message type ${header.type}`;
     case HeaderFault.WRONG_ARITY:
       return `${spec?.name} has ${spec?.arity} elements, got ${header.arity}`;
     case HeaderFault.BAD_ID:

@@ -29,7 +29,9 @@ export function readMessageHead(frame: Uint8Array): MessageHead {
 /** The value of a header in a MESSAGE's meta, or '' without it. */
 export function readMessageHeader(frame: Uint8Array, metaStart: number, name: string): string {
   if (frame[metaStart] === NIL) return '';
-  const meta = unpack(frame.subarray(metaStart, skipValue(frame, metaStart, frame.length))) as { headers?: Record<string, string> };
+  const meta = unpack(frame.subarray(metaStart, skipValue(frame, metaStart, frame.length))) as {
+    headers?: Record<string, string>;
+  };
   return meta.headers?.[name] ?? '';
 }
 

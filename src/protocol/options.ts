@@ -133,7 +133,8 @@ function checkHeaders(headers: unknown): Readonly<Record<string, string>> {
     throw new RelayError('BAD_REQUEST', 'headers must be a map of strings');
   }
   const entries = Object.entries(headers);
-  if (entries.length > HEADERS_MAX) throw new RelayError('BAD_REQUEST', 'too many headers', { count: entries.length, countMax: HEADERS_MAX });
+  if (entries.length > HEADERS_MAX)
+    throw new RelayError('BAD_REQUEST', 'too many headers', { count: entries.length, countMax: HEADERS_MAX });
   let bytes = 0;
   for (const [name, value] of entries) {
     if (typeof value !== 'string') throw new RelayError('BAD_REQUEST', `header '${name}' must be a string`);
@@ -174,6 +175,8 @@ function isAbsent(value: unknown): value is undefined | null {
 
 /** What a pattern subscription may not ask for. Called by the front, which answers for all lanes. */
 export function checkPatternOptions(options: SubscribeOptions): void {
-  if (options.presence !== undefined || options.watch) throw new RelayError('BAD_REQUEST', 'a pattern subscription has no presence');
-  if (options.policy === 'pause') throw new RelayError('BAD_REQUEST', "policy 'pause' needs one topic with history, not a pattern");
+  if (options.presence !== undefined || options.watch)
+    throw new RelayError('BAD_REQUEST', 'a pattern subscription has no presence');
+  if (options.policy === 'pause')
+    throw new RelayError('BAD_REQUEST', "policy 'pause' needs one topic with history, not a pattern");
 }

@@ -104,4 +104,3 @@ export function withNumbers(first: number, second: number | null, rest: Uint8Arr
   record.set(rest, headBytes);
   return record;
 }
-

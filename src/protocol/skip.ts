@@ -136,7 +136,10 @@ export function readUint16(bytes: Uint8Array, at: number): number {
 
 export function readUint32(bytes: Uint8Array, at: number): number {
   return (
-    (((bytes[at] as number) << 24) | ((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number)) >>>
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
     0
   );
 }

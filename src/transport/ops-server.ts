@@ -44,7 +44,9 @@ export class OpsServer {
         },
       );
     });
-    this.#app.any('/*', (response) => answer(response, 404, 'text/plain; charset=utf-8', 'here are /livez, /readyz and /metrics\n'));
+    this.#app.any('/*', (response) =>
+      answer(response, 404, 'text/plain; charset=utf-8', 'here are /livez, /readyz and /metrics\n'),
+    );
   }
 
   listen(): Promise<number> {
@@ -52,7 +54,11 @@ export class OpsServer {
     return new Promise((resolve, reject) => {
       this.#app.listen(host, port, this.#uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (token) => {
         if (token === false) {
-          reject(new Error(`cannot listen on ${host}:${port} (ops port): the port is taken, not permitted, or no address of this machine`));
+          reject(
+            new Error(
+              `cannot listen on ${host}:${port} (ops port): the port is taken, not permitted, or no address of this machine`,
+            ),
+          );
           return;
         }
         this.#listening = token;
@@ -70,6 +76,10 @@ export class OpsServer {
 
 function answer(response: UwsResponse, status: number, contentType: string, body: string): void {
   response.cork(() => {
-    response.writeStatus(statusLine(status)).writeHeader('Content-Type', contentType).writeHeader('Cache-Control', 'no-store').end(body);
+    response
+      .writeStatus(statusLine(status))
+      .writeHeader('Content-Type', contentType)
+      .writeHeader('Cache-Control', 'no-store')
+      .end(body);
   });
 }

@@ -4,11 +4,12 @@
  * Thread: the main thread; uWS must not live in a worker (terminating one that holds an App aborts the process). Adapts, decides nothing:
  * admission, sessions and answers are the front's. Every uWS socket method but getUserData throws after close, hence the `open` flag.
  */
-import { CONNECT_PATH, SUBPROTOCOL } from '../protocol/types.ts';
+
 import type { Front } from '../front/front.ts';
 import type { HttpGateway, HttpResponse } from '../front/http-gateway.ts';
 import { type Connection, SendResult } from '../front/ports.ts';
 import type { Session } from '../front/session.ts';
+import { CONNECT_PATH, SUBPROTOCOL } from '../protocol/types.ts';
 import { loadUws } from './uws.ts';
 import type { UwsApp, UwsListenSocket, UwsModule, UwsRequest, UwsResponse, UwsWebSocket } from './uws-types.ts';
 
@@ -99,7 +100,11 @@ export class UwsServer {
     return new Promise((resolve, reject) => {
       this.#app.listen(host, port, this.#uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (token) => {
         if (token === false) {
-          reject(new Error(`cannot listen on ${host}:${port}: the port is taken (another relay?), not permitted, or no address of this machine`));
+          reject(
+            new Error(
+              `cannot listen on ${host}:${port}: the port is taken (another relay?), not permitted, or no address of this machine`,
+            ),
+          );
           return;
         }
         this.#listening = token;
@@ -201,8 +206,8 @@ function write(response: UwsResponse, answer: HttpResponse): void {
   response.cork(() => {
     response.writeStatus(statusLine(answer.status));
     for (const [name, value] of Object.entries(answer.headers)) response.writeHeader(name, value);
-    // One request per connection: this uWS accepts two different Content-Length headers, which a shared connection could smuggle with.
-    response.writeHeader('Connection', 'close');
+    // One request per connection (the second argument closes it, and says so): this uWS accepts two different Content-Length headers, which
+    // a shared connection could smuggle with.
     response.end(answer.body, true);
   });
 }
@@ -227,12 +232,14 @@ const STATUS_TEXTS: Readonly<Record<number, string>> = {
   409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
+  422: 'Unprocessable Content',
   429: 'Too Many Requests',
   500: 'Internal Server Error',
   501: 'Not Implemented',
   502: 'Bad Gateway',
   503: 'Service Unavailable',
   504: 'Gateway Timeout',
+  507: 'Insufficient Storage',
 };
 
 export function statusLine(status: number): string {

@@ -13,6 +13,7 @@ interface Kept {
   readonly offset: number;
   readonly meta: object | null;
   readonly payload: unknown;
+  readonly isEcholess: boolean;
 }
 
 interface Topic {
@@ -21,6 +22,8 @@ interface Topic {
   readonly sub: number;
   offset: number;
   log: Kept[];
+  /** The log without a bound, for what a test wants to know in the end. */
+  readonly everything: Kept[];
   readonly keys: Map<string, number>;
 }
 
@@ -79,10 +82,14 @@ export class MiniRelay {
     let topic = this.topics.get(name);
     if (topic === undefined) {
       const number = this.#nextNumber++;
-      topic = { name, epoch: `e${number}`, sub: number, offset: 0, log: [], keys: new Map() };
+      topic = { name, epoch: `e${number}`, sub: number, offset: 0, log: [], everything: [], keys: new Map() };
       this.topics.set(name, topic);
     }
     return topic;
+  }
+
+  everything(name: string): readonly Kept[] {
+    return this.topic(name).everything;
   }
 
   /** Every connection breaks; what is under way in either direction is lost. */
@@ -158,8 +165,9 @@ export class MiniRelay {
     const { key, headers, echo } = (options ?? {}) as { key?: string; headers?: object; echo?: boolean };
     const known = key === undefined ? undefined : topic.keys.get(key);
     if (known !== undefined) return { epoch: topic.epoch, offset: known, duplicate: true };
-    const kept: Kept = { offset: ++topic.offset, meta: headers ? { headers } : null, payload };
+    const kept: Kept = { offset: ++topic.offset, meta: headers ? { headers } : null, payload, isEcholess: echo === false };
     topic.log.push(kept);
+    topic.everything.push(kept);
     if (topic.log.length > this.#historyMax) topic.log.shift();
     if (key !== undefined) topic.keys.set(key, kept.offset);
     for (const connection of this.connections) {
