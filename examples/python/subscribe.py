@@ -35,19 +35,15 @@ def as_json(value):
 
 
 async def main(args):
-    options = {"policy": args.policy, "presence": args.presence or None}
-    options = {name: value for name, value in options.items() if value is not None}
-
     def subscription(name):
-        # A pattern begins with what comes from now on.
-        pattern = any(token in ("*", ">") for token in name.split("."))
-        last = {"last": args.last} if args.last is not None and not pattern else {}
+        options = {"policy": args.policy}
+        if not any(token in ("*", ">") for token in name.split(".")):  # a pattern has no past and no members
+            options |= {"last": args.last, "presence": args.presence or None}
         return Subscription(
             name,
             lambda topic, offset, meta, payload: say(topic, offset, as_json(payload)),
             lambda topic, kind, data: say(f"# {kind}", topic or name, as_json(data)),
-            **options,
-            **last,
+            **{option: value for option, value in options.items() if value is not None},
         )
 
     subscriptions = [subscription(name) for name in args.names]

@@ -258,7 +258,7 @@ export const SETTINGS = {
   }),
   presenceBytesMax: integer(1_024, [2, 65_536], {
     group: PRESENCE,
-    what: 'A member’s data, as JSON.',
+    what: 'A member’s data, encoded.',
     atBound: 'Answered TOO_LARGE (107).',
     metrics: ['relay_lane_errors_total'],
   }),
@@ -279,6 +279,12 @@ export const SETTINGS = {
     group: HTTP,
     what: 'Messages in one batch request.',
     atBound: 'Answered 413.',
+  }),
+  httpBodiesBytesMax: integer(67_108_864, [1_048_576, 1_073_741_824], {
+    group: HTTP,
+    what: 'Bytes of all HTTP bodies that are being read or waiting for their answer.',
+    atBound: 'Answered 503 with `Retry-After`.',
+    metrics: ['relay_http_bodies_refused_total'],
   }),
   httpBodyBytesMax: integer(1_048_576, [1_024, 67_108_864], {
     group: HTTP,

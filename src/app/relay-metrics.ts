@@ -18,6 +18,7 @@ const FRONT_HELP: Readonly<Record<string, string>> = {
   commandsLost: 'Commands answered LANE_RESTARTED',
   subscriptionsRefused: 'SUBSCRIBEs answered LIMIT: subscriptionsMax',
   errorsSent: 'ERROR messages sent by the front',
+  messagesOversized: 'Connections closed with 1009: messageBytesMax',
   deliveries: 'MESSAGEs and EVENTs handed to connections or their send queues',
   framesSent: 'WebSocket messages sent',
   framesMerged: 'Relay messages that shared a WebSocket message with others',
@@ -27,6 +28,17 @@ const FRONT_HELP: Readonly<Record<string, string>> = {
   slowConsumersDisconnected: 'Connections closed with 4002: sendQueueBytesMax',
   sessionsCongested: 'Times a connection began to queue',
   lanesReplaced: 'Lanes replaced after a death',
+};
+
+const HTTP_HELP: Readonly<Record<string, string>> = {
+  requests: 'HTTP requests',
+  responses2xx: 'HTTP answers with status 2xx',
+  responses4xx: 'HTTP answers with status 4xx',
+  responses5xx: 'HTTP answers with status 5xx',
+  timeouts: 'HTTP requests answered 504: httpRequestTimeoutMs',
+  refused: 'HTTP requests answered 503: httpPendingMax, or shutting down',
+  repliesLate: 'Replies of lanes that came after their request had timed out',
+  sessionsLost: "Times the gateway's own session had to be opened again",
 };
 
 export async function relayMetrics(relay: Relay): Promise<string> {
@@ -44,6 +56,20 @@ export async function relayMetrics(relay: Relay): Promise<string> {
   });
   gauge(readings, 'relay_connections', 'Open WebSocket connections', relay.front.connectionCount);
   gauge(readings, 'relay_subscriptions', 'Topics and patterns with subscribers', relay.front.subscriptionCount);
+  for (const [name, value] of Object.entries(relay.gateway.metrics) as [string, number][]) {
+    readings.push({
+      name: `relay_http_${snake(name)}_total`,
+      type: 'counter',
+      help: HTTP_HELP[name] ?? name,
+      values: [{ value }],
+    });
+  }
+  readings.push({
+    name: 'relay_http_bodies_refused_total',
+    type: 'counter',
+    help: 'Requests answered 503: httpBodiesBytesMax',
+    values: [{ value: relay.httpBodiesRefused }],
+  });
   gauge(readings, 'relay_http_pending', 'HTTP requests that wait for a lane', relay.gateway.pendingCount);
   gauge(readings, 'relay_process_resident_memory_bytes', 'Resident memory of the process', process.memoryUsage.rss());
   const lanes = Array.from({ length: Math.max(1, relay.laneCount) }, (_, lane) => lane);

@@ -95,6 +95,10 @@ export class Relay {
     this.#state = 'ready';
   }
 
+  get httpBodiesRefused(): number {
+    return this.#server.httpBodiesRefused;
+  }
+
   health(): RelayHealth {
     return healthOf(this, this.#state);
   }

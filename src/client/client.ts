@@ -341,7 +341,6 @@ export class Client {
     const { clock, random } = this.#options.platform;
     const { capMs, attemptsMax, stableAfterMs } = this.#options.reconnect;
     this.#feeds.cut();
-    this.#outbox.cut();
     const advice = reconnectAdvice(code);
     if (this.#closing !== null && this.#isIdle()) {
       this.#finish(1000, CLOSED_BY_APPLICATION);
@@ -363,7 +362,9 @@ export class Client {
     // A slot is ours alone, so it takes no jitter.
     if (this.#slotMs !== null) delayMs = Math.max(0, this.#slotMs - nowMs);
     this.#after(delayMs, () => this.#connectNow());
-    this.#enter({ name: 'waiting', attempt: this.#attempt++, retryAtMs: clock.nowMs() + delayMs, closeCode: code, reason });
+    const attempt = this.#attempt;
+    if (this.#slotMs === null) this.#attempt++; // To be sent away is no failure.
+    this.#enter({ name: 'waiting', attempt, retryAtMs: clock.nowMs() + delayMs, closeCode: code, reason });
   }
 
   #isIdle(): boolean {

@@ -270,7 +270,7 @@ export class Connection {
   /** Browsers answer the relay's pings unseen, so silence is the only sign of a dead connection. A late timer (a sleeping laptop) is no harm: it asks first. */
   #watch(): void {
     const silentMs = this.#nowMs() - this.#lastHeardMs;
-    if (true) {
+    if (silentMs < this.#pingIdleMs) {
       this.#arm(this.#pingIdleMs - silentMs, () => this.#watch());
       return;
     }

@@ -82,7 +82,7 @@ export class Outbox {
   #pendingCount = 0;
   #droppedCount = 0;
   #lastSequence = 0;
-  /** Set while nothing is sent because the relay asked for a pause, or the socket is full. */
+  /** Set while nothing is sent because the relay asked for a pause (a reconnect does not end it), or the socket is full. */
   #holdTimer: unknown;
   #holdUntilMs = 0;
   #wasBlocked = false;
@@ -180,14 +180,9 @@ export class Outbox {
     this.#host.drained();
   }
 
-  /** The connection is gone; every flight has been cut. */
-  cut(): void {
-    this.#release();
-  }
-
   end(error: RelayError): void {
     this.#ended = error;
-    this.#release();
+    this.#options.platform.timers.clearTimeout(this.#holdTimer);
     for (const entry of [...this.#again, ...this.#waiting]) this.#settle(entry, error);
     for (const waiter of this.#readyWaiters.splice(0)) waiter.reject(error);
   }
@@ -328,11 +323,6 @@ export class Outbox {
       this.#holdTimer = undefined;
       this.pump();
     }, delayMs);
-  }
-
-  #release(): void {
-    this.#options.platform.timers.clearTimeout(this.#holdTimer);
-    this.#holdTimer = undefined;
   }
 
   #expireIn(

@@ -320,7 +320,6 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
         return item.message;
       }
     }
-    if (this.#state.name === 'paused') this.#resume();
     return undefined;
   }
 

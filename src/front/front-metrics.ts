@@ -9,6 +9,8 @@ export class FrontMetrics {
   messagesReceived = 0;
   bytesReceived = 0;
   messagesMalformed = 0;
+  /** Connections closed with 1009. */
+  messagesOversized = 0;
   commandsForwarded = 0;
   /** Ring full or lane away: answered OVERLOADED. */
   laneIngressFull = 0;

@@ -41,6 +41,8 @@ import { CLOSED, LEAVING, OPEN, Session } from './session.ts';
 /** WebSocket close reasons have at most 123 bytes. */
 const CLOSE_REASON_BYTES_MAX = 123;
 const FEATURES = ['history', 'presence', 'patterns', 'idempotency'];
+/** Multiples of it, modulo 1, spread any run of session numbers evenly. */
+const GOLDEN_RATIO = 0.618_033_988_75;
 const EMPTY = new Uint8Array(0);
 const TEXT = new TextDecoder();
 
@@ -68,7 +70,7 @@ export class Front implements LaneEvents {
   #nextSession = 1;
   /** Monotonic time of the last tick: exact enough for timeouts, free to read per message. */
   #coarseNowMs: number;
-  #drain: { readonly endsAtMs: number; readonly done: () => void } | null = null;
+  #drain: (DrainPlan & { readonly endsAtMs: number; readonly done: () => void }) | null = null;
 
   constructor(options: FrontOptions, lanes: Lanes, clock: Clock) {
     this.#options = options;
@@ -117,8 +119,8 @@ export class Front implements LaneEvents {
     const nowMs = this.#coarseNowMs;
     const { helloTimeoutMs, pingIntervalMs } = this.#options;
     const number = this.#nextSession++;
-    // Sessions that open together ping apart: the golden ratio spreads any run of numbers evenly.
-    const nextPingMs = nowMs + pingIntervalMs * (0.5 + 0.5 * ((number * 0.618_033_988_75) % 1));
+    // Sessions that open together ping apart: their numbers spread them.
+    const nextPingMs = nowMs + pingIntervalMs * (0.5 + 0.5 * ((number * GOLDEN_RATIO) % 1));
     const session = new Session(
       number,
       connection,
@@ -143,7 +145,10 @@ export class Front implements LaneEvents {
     this.metrics.bytesReceived += bytes.length;
     if (!isBinary) return this.#close(session, 'TEXT_MESSAGE');
     const { messageBytesMax } = this.#options;
-    if (bytes.length > messageBytesMax) return this.#close(session, 'OVERSIZED', { bytes: bytes.length, messageBytesMax });
+    if (bytes.length > messageBytesMax) {
+      this.metrics.messagesOversized++;
+      return this.#close(session, 'OVERSIZED', { bytes: bytes.length, messageBytesMax });
+    }
     const header = this.#header;
     let at = 0;
     while (at < bytes.length) {
@@ -194,13 +199,13 @@ export class Front implements LaneEvents {
         this.#close(session, 'NO_HELLO', { helloTimeoutMs: this.#options.helloTimeoutMs });
       } else if (state.name === 'closing') {
         if (state.deadlineMs <= nowMs) session.connection.terminate();
-      } else if (session.nextPingMs <= nowMs && !session.internal) {
+      } else if (!session.internal) {
         if (session.lastSeenMs + pingIntervalMs + pongTimeoutMs <= nowMs) {
           this.metrics.pongTimeouts++;
           this.#close(session, 'NO_PONG', { silentMs: Math.round(nowMs - session.lastSeenMs) });
-        } else {
+        } else if (session.nextPingMs <= nowMs) {
           session.connection.ping();
-          session.nextPingMs = nowMs + Math.min(pingIntervalMs, pongTimeoutMs);
+          session.nextPingMs = nowMs + pingIntervalMs;
         }
       }
     }
@@ -213,17 +218,17 @@ export class Front implements LaneEvents {
   /** Sends every client home in a slot of its own; `done` when all have left or were closed. */
   drain(plan: DrainPlan, done: () => void): void {
     const clients = [...this.#sessions.values()].filter((session) => !session.internal);
-    this.#drain = { endsAtMs: this.#clock.monotonicMs() + plan.deadlineMs, done };
+    this.#drain = { ...plan, endsAtMs: this.#clock.monotonicMs() + plan.deadlineMs, done };
     clients.forEach((session, index) => {
-      if (session.state.name !== 'open') return;
-      const reconnectAfterMs = Math.floor((index * plan.windowMs) / clients.length);
-      session.state = LEAVING;
-      this.#hub.sendNow(
-        session,
-        pack([MessageType.GOAWAY, { reason: plan.reason, deadlineMs: plan.deadlineMs, reconnectAfterMs }]),
-      );
+      if (session.state.name === 'open') this.#sendHome(session, plan, index / clients.length);
     });
     if (this.#connectionCount === 0) this.#driveDrain(this.#drain, this.#clock.monotonicMs());
+  }
+
+  /** `slot` in [0, 1): where in the window this client comes back. */
+  #sendHome(session: Session, { reason, deadlineMs, windowMs }: DrainPlan, slot: number): void {
+    session.state = LEAVING;
+    this.#sendNow(session, [MessageType.GOAWAY, { reason, deadlineMs, reconnectAfterMs: Math.floor(slot * windowMs) }]);
   }
 
   #driveDrain(drain: { readonly endsAtMs: number; readonly done: () => void }, nowMs: number): void {
@@ -307,19 +312,20 @@ export class Front implements LaneEvents {
     session.state = OPEN;
     const { messageBytesMax, payloadBytesMax, subscriptionsMax, sendQueueBytesMax, pingIntervalMs, reconnectJitterMs } =
       this.#options;
-    if (header.id === 0) return;
-    this.#sendNow(session, [
-      MessageType.OK,
-      header.id,
-      {
+    const limits = { messageBytesMax, payloadBytesMax, subscriptionsMax, sendQueueBytesMax };
+    if (header.id !== 0) {
+      const greeting = {
         session: session.id,
         version: PROTOCOL_VERSION,
-        limits: { messageBytesMax, payloadBytesMax, subscriptionsMax, sendQueueBytesMax },
+        limits,
         pingIntervalMs,
         reconnectJitterMs,
         features: FEATURES,
-      },
-    ]);
+      };
+      this.#sendNow(session, [MessageType.OK, header.id, greeting]);
+    }
+    // It was let in just before the drain began: it leaves with the others.
+    if (this.#drain !== null && !session.internal) this.#sendHome(session, this.#drain, (session.number * GOLDEN_RATIO) % 1);
   }
 
   /** Hot. */

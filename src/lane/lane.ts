@@ -360,9 +360,10 @@ export class Lane {
     const members: { id: string; data?: unknown }[] = [];
     let bytes = 0;
     for (const member of topic.presenceKnown?.members ?? []) {
-      bytes += member.id.length + member.dataKey.length + 16;
+      const facts = memberFacts(member);
+      bytes += pack(facts).length; // Bytes, not characters: the reply must fit into a ring record.
       if (bytes > REPLY_BYTES_MAX) break;
-      members.push(memberFacts(member));
+      members.push(facts);
     }
     this.#out.ok(this.#session, header.id, members.length < count ? { count, members, truncated: true } : { count, members });
   }

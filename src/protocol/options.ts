@@ -3,7 +3,7 @@
  *
  * Any thread (lanes; the front for patterns and HELLO). Cold: commands without options never come here.
  */
-import { unpack } from './codec.ts';
+import { pack, unpack } from './codec.ts';
 import { RelayError } from './errors.ts';
 import { type Position, PROTOCOL_VERSION, SLOW_CONSUMER_POLICIES, type SlowConsumerPolicy } from './types.ts';
 
@@ -12,6 +12,7 @@ const HEADERS_MAX = 32;
 const HEADER_BYTES_MAX = 1_024;
 const TTL_MS_MAX = 31_536_000_000;
 const TOKEN_LENGTH_MAX = 16_384;
+const UTF8 = new TextEncoder();
 const NIL = 0xc0;
 const EMPTY_MAP = 0x80;
 
@@ -123,7 +124,7 @@ function presenceOption(presence: unknown, bytesMax: number): Pick<SubscribeOpti
   if (typeof presence !== 'object' || Array.isArray(presence)) {
     throw new RelayError('BAD_REQUEST', "presence must be true, a map or 'watch'");
   }
-  const bytes = JSON.stringify(presence).length;
+  const bytes = pack(presence).length;
   if (bytes > bytesMax) throw new RelayError('TOO_LARGE', 'presence data is too large', { bytes, bytesMax });
   return { presence: { data: presence }, watch: true };
 }
@@ -135,11 +136,10 @@ function checkHeaders(headers: unknown): Readonly<Record<string, string>> {
   const entries = Object.entries(headers);
   if (entries.length > HEADERS_MAX)
     throw new RelayError('BAD_REQUEST', 'too many headers', { count: entries.length, countMax: HEADERS_MAX });
-  let bytes = 0;
   for (const [name, value] of entries) {
     if (typeof value !== 'string') throw new RelayError('BAD_REQUEST', `header '${name}' must be a string`);
-    bytes += name.length + value.length;
   }
+  const bytes = pack(headers).length;
   if (bytes > HEADER_BYTES_MAX) throw new RelayError('TOO_LARGE', 'headers are too large', { bytes, bytesMax: HEADER_BYTES_MAX });
   return headers as Record<string, string>;
 }
@@ -150,11 +150,16 @@ function position(field: string, value: unknown): Position {
   return { epoch: text(`${field}.epoch`, epoch, 64), offset: integer(`${field}.offset`, offset, 0, Number.MAX_SAFE_INTEGER) };
 }
 
-function text(field: string, value: unknown, lengthMax: number): string {
-  if (typeof value !== 'string' || value.length === 0 || value.length > lengthMax) {
-    throw new RelayError('BAD_REQUEST', `${field} must be a string of 1 to ${lengthMax} characters`);
+function text(field: string, value: unknown, bytesMax: number): string {
+  if (typeof value !== 'string' || value.length === 0 || utf8BytesOver(value, bytesMax)) {
+    throw new RelayError('BAD_REQUEST', `${field} must be a string of 1 to ${bytesMax} bytes`);
   }
   return value;
+}
+
+/** A UTF-16 unit makes three bytes at most, so most strings are judged by their length. */
+function utf8BytesOver(value: string, bytesMax: number): boolean {
+  return value.length > bytesMax || (3 * value.length > bytesMax && UTF8.encode(value).length > bytesMax);
 }
 
 function integer(field: string, value: unknown, min: number, max: number): number {

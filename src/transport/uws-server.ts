@@ -21,6 +21,8 @@ export interface ServerOptions {
   readonly mergedFrameBytesMax: number;
   readonly sendQueueBytesMax: number;
   readonly httpBodyBytesMax: number;
+  /** Of all requests that are being read at once. */
+  readonly httpBodiesBytesMax: number;
   readonly compression: boolean;
 }
 
@@ -84,6 +86,8 @@ export class UwsServer {
   readonly #gateway: HttpGateway;
   readonly #options: ServerOptions;
   #listening: UwsListenSocket | null = null;
+  #httpBodiesBytes = 0;
+  httpBodiesRefused = 0;
 
   constructor(options: ServerOptions, front: Front, gateway: HttpGateway) {
     this.#options = options;
@@ -182,21 +186,43 @@ export class UwsServer {
       contentType: request.getHeader('content-type'),
       accept: request.getHeader('accept'),
     };
-    let aborted = false;
-    response.onAborted(() => {
-      aborted = true;
-    });
-    const { httpBodyBytesMax } = this.#options;
+    const { httpBodyBytesMax, httpBodiesBytesMax } = this.#options;
     const chunks: Uint8Array[] = [];
     let bodyBytes = 0;
+    let keptBytes = 0;
+    let ended = false;
+    const release = (): void => {
+      ended = true;
+      this.#httpBodiesBytes -= keptBytes;
+      keptBytes = 0;
+    };
+    response.onAborted(release);
     response.onData((chunk, isLast) => {
+      if (ended) return;
       bodyBytes += chunk.byteLength;
-      // Kept up to one byte over the bound: the gateway sees that it is too large and answers 413.
-      if (bodyBytes <= httpBodyBytesMax || chunks.length === 0) chunks.push(new Uint8Array(chunk.slice(0)));
+      if (this.#httpBodiesBytes + chunk.byteLength > httpBodiesBytesMax) {
+        release();
+        this.httpBodiesRefused++;
+        refuse(
+          response,
+          '503 Service Unavailable',
+          `too much is being read at once: httpBodiesBytesMax=${httpBodiesBytesMax}\n`,
+          1,
+        );
+        return;
+      }
+      if (bodyBytes <= httpBodyBytesMax) {
+        chunks.push(new Uint8Array(chunk.slice(0)));
+        keptBytes += chunk.byteLength;
+        this.#httpBodiesBytes += chunk.byteLength;
+      }
       if (!isLast) return;
+      // One byte over the bound stands for all that was: the gateway sees that it is too large and answers 413.
       const body = bodyBytes > httpBodyBytesMax ? new Uint8Array(httpBodyBytesMax + 1) : concatenate(chunks, bodyBytes);
       this.#gateway.handle({ ...head, body }, (answer) => {
-        if (!aborted) write(response, answer);
+        if (ended) return;
+        release();
+        write(response, answer);
       });
     });
   }

@@ -452,10 +452,6 @@ export class Generator implements SocketHandler {
     if (!this.#schedule.isDone) {
       const { streams } = this.#plan;
       const tickerPlan = { t0Us, streams, streamTotal: this.#streamTotal, messages: this.#messages, rate, spacingUs: tickUs };
-      if (process.env['BW_TICK'] === 'timer') {
-        const turn = () => { this.#publishDue(); if (!this.#schedule.isDone) setTimeout(turn, Math.max(1, Math.floor((this.#nextDueUs - nowUs()) / 1000))); };
-        this.#at(t0Us, turn);
-      } else
       this.#ticker = new Ticker(tickerPlan, () => this.#publishDue());
     }
     this.#at(t0Us + (this.#messages * 1_000_000) / rate, () => this.#drain());

@@ -238,6 +238,9 @@ t.test('GOAWAY: finishes what is in flight, sends nothing new, and comes back ex
   t.match(await third.readOne(MessageType.PUBLISH), [2, Number, 'a', Object, 2]);
   await third.ok(2, { epoch: 'e', offset: 2, duplicate: true });
   t.match(await queued, { duplicate: true });
+  await third.lose();
+  t.match(client.state, { name: 'waiting', retryAtMs: net.time.nowMs() + 500 }, 'a slot is good for one connect: back to jitter');
+  t.equal(await net.end(client), 0);
 });
 
 t.test('GOAWAY with nothing in flight closes at once; a relay that closes first changes nothing', async (t) => {

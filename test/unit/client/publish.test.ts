@@ -106,8 +106,8 @@ t.test('a retryable error holds the outbox for retryAfterMs, then sends again: s
   const results = [1, 2, 3].map((payload) => client.publish('a', payload));
   const first = await socket.read();
   await socket.reply(
-    error(first[1]?.[1] as number, 106, 'full', { retryAfterMs: 700 }),
-    error(first[0]?.[1] as number, 106, 'full', { retryAfterMs: 300 }),
+    error(first[1]?.[1] as number, 106, 'full', { retryAfterMs: 300 }),
+    error(first[0]?.[1] as number, 106, 'full', { retryAfterMs: 700 }),
   );
   await socket.ok(first[2]?.[1] as number, { epoch: 'e', offset: 1 });
   const late = client.publish('a', 4);
@@ -206,6 +206,37 @@ t.test('offline for longer than the relay remembers keys: what was sent is not s
   t.equal(payload, 'waiting');
   await next.ok(id, { epoch: 'e', offset: 1 });
   await waiting;
+  t.equal(await net.end(client), 0);
+});
+
+t.test('refused again and again for longer than the relay remembers keys: its outcome is unknown', async (t) => {
+  const net = new FakeNet();
+  const { client, socket } = await net.open({ retryWindowMs: 1_000, publishAttemptsMax: 100 });
+  const result = client.publish('a', 1);
+  for (let round = 0; round < 2; round++) {
+    const [, id] = await socket.readOne(MessageType.PUBLISH);
+    await socket.reply(error(id, 199, 'internal', { retryAfterMs: 600 }));
+    await net.time.advance(600);
+  }
+  await t.rejects(result, { codeName: 'TIMEOUT', message: /may or may not have happened/ } as never);
+  t.same(await socket.read(), []);
+  t.equal(await net.end(client), 0);
+});
+
+t.test('a pause that the relay asked for is kept over a reconnect', async (t) => {
+  const net = new FakeNet();
+  const { client, socket } = await net.open({}, { reconnectJitterMs: 10 });
+  const result = client.publish('a', 1);
+  const [, id] = await socket.readOne(MessageType.PUBLISH);
+  await socket.reply(error(id, 105, 'slow down', { retryAfterMs: 3_000 }));
+  await socket.lose();
+  const next = await net.reopen();
+  await net.time.advance(2_900);
+  t.same(await next.read(), []);
+  await net.time.advance(100);
+  const [, again] = await next.readOne(MessageType.PUBLISH);
+  await next.ok(again, { epoch: 'e', offset: 1 });
+  await result;
   t.equal(await net.end(client), 0);
 });
 

@@ -619,7 +619,13 @@ t.test('paused over a reconnect: it comes back when it has room, not before', as
   t.same(await next.read(), []);
   const iterator = subscription[Symbol.asyncIterator]();
   await iterator.next();
-  t.match(await next.read(), [[3, Number, 'x', { since: { epoch: 'e', offset: 2 } }]]);
+  const [, id] = await next.readOne(MessageType.SUBSCRIBE);
+  await next.reply([32, id, subscribed(1, 'e', 4, { recovered: true, replay: 2 })], message(1, 3, 3), message(1, 4, 4));
+  t.same(subscription.state, { name: 'paused' });
+  await next.lose();
+  const third = await net.reopen();
+  subscription.unsubscribe();
+  t.same(await third.read(), [], 'this connection never heard of it');
   await net.end(client);
 });
 
