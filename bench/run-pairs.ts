@@ -40,7 +40,7 @@ const REFERENCE = 'floor';
 const ROUNDS_MAX = 100;
 const LISTEN_TIMEOUT_MS = 20_000;
 const EXIT_GRACE_MS = 5_000;
-/** Above this share of the machine, processes that are none of ours have bent the figures. */
+/** Above this share of the machine, what others took of it (processes that are none of ours, the hypervisor) has bent the figures. */
 const OTHER_CPU_SHARE_MAX = 0.03;
 const REPEATS_MAX = 2;
 /** Before a run: wait until the machine is this idle for one look, but not forever. */
@@ -206,11 +206,15 @@ async function runOnce(settings: Settings, server: string, round: number): Promi
       target: kind.target,
       pid: child.pid ?? null,
     });
-    const others = result.machine?.otherCpuSeconds ?? 0;
+    const others = takenByOthers(result);
     return { round, server, isDisturbed: others > OTHER_CPU_SHARE_MAX * result.elapsedSeconds * result.cores, result };
   } finally {
     await stopServer(child);
   }
+}
+
+function takenByOthers({ machine }: BenchResult): number {
+  return (machine?.otherCpuSeconds ?? 0) + (machine?.stolenSeconds ?? 0);
 }
 
 function median(values: readonly number[]): number {
@@ -278,7 +282,7 @@ for (let round = 0; round < settings.rounds; round++) {
       const { result } = run;
       process.stdout.write(
         `round ${round + 1}  ${server.padEnd(8)} ${result.cpuUsPerDelivery} us/delivery  p50 ${result.latencyMs.p50} ms  p99 ${result.latencyMs.p99} ms  ` +
-          `lost ${result.lost}${run.isDisturbed ? `  disturbed: others used ${result.machine?.otherCpuSeconds} s` : ''}\n`,
+          `lost ${result.lost}${run.isDisturbed ? `  disturbed: others took ${takenByOthers(result).toFixed(2)} s` : ''}\n`,
       );
       if (!run.isDisturbed) break;
     }

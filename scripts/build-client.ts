@@ -67,7 +67,11 @@ function emitTypes(): void {
     const file = `${outDirectory}types/${name}`;
     writeFileSync(file, readFileSync(file, 'utf8').replace(/(['"]\.{1,2}\/[^'"]+)\.ts(['"])/g, '$1.js$2'));
   }
-  writeFileSync(`${outDirectory}relay-client.d.ts`, "export * from './types/client/index.js';\n");
+  // The reference brings Symbol.asyncDispose to users whose own `lib` is older.
+  writeFileSync(
+    `${outDirectory}relay-client.d.ts`,
+    `/// <reference lib="esnext.disposable" />\nexport * from './types/client/index.js';\n`,
+  );
 }
 
 async function main(): Promise<void> {

@@ -130,7 +130,8 @@ class Connection:
         return connection
 
     async def publish(self, topic, payload, **options):
-        """Options as in the protocol: key, headers, ttlMs, echo. With a key a repeated publish counts once."""
+        """Options as in the protocol: key, headers, ttlMs, echo. With a key a publish that is repeated
+        counts once, as long as the relay remembers the key."""
         return await self.command(PUBLISH, topic, options or None, payload)
 
     async def subscribe(self, subscription):

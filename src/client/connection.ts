@@ -89,6 +89,7 @@ export class Connection {
   #timer: unknown;
   #closeTimer: unknown;
   #helloError: RelayError | undefined;
+  #errorText = '';
 
   constructor(options: FilledOptions, events: ConnectionEvents) {
     this.#options = options;
@@ -156,30 +157,28 @@ export class Connection {
       isFatal = false; // A token server may be down for a while.
       const tokenText = typeof token === 'function' ? await token() : token;
       if (this.#phase !== 'connecting') return;
+      const hello = encodeTail({ token: tokenText, client: this.#options.client, version: PROTOCOL_VERSION });
       isFatal = true;
       const socket = new WebSocket(url, [SUBPROTOCOL]);
       this.#socket = socket;
       socket.binaryType = 'arraybuffer';
-      socket.onopen = () => this.#hello(tokenText);
+      socket.onopen = () => this.#hello(hello);
       socket.onmessage = ({ data }: { data: unknown }) => this.#receive(data);
-      socket.onerror = (event: { message?: string; error?: unknown }) => {
-        const reason = event.message || 'the connection failed';
-        this.#closeTimer = platform.timers.setTimeout(
-          () => this.#lose({ code: 1006, reason, error: event.error }),
-          CLOSE_AFTER_ERROR_MS,
-        );
+      socket.onerror = (event: { message?: string }) => {
+        const reason = (this.#errorText = event.message || 'the connection failed');
+        this.#closeTimer = platform.timers.setTimeout(() => this.#lose({ code: 1006, reason }), CLOSE_AFTER_ERROR_MS);
       };
       socket.onclose = ({ code, reason }: { code: number; reason: string }) =>
-        this.#lose({ code, reason, error: this.#helloError });
+        this.#lose({ code, reason: reason || this.#errorText, error: this.#helloError });
     } catch (error) {
       this.#lose({ code: 1006, reason: error instanceof Error ? error.message : String(error), error, isFatal });
     }
   }
 
-  #hello(token: string | undefined): void {
+  #hello(hello: Uint8Array): void {
     if (this.#phase !== 'connecting') return;
     this.#phase = 'greeting';
-    this.request(MessageType.HELLO, encodeTail({ token, client: this.#options.client, version: PROTOCOL_VERSION }), {
+    this.request(MessageType.HELLO, hello, {
       ok: (result) => this.#open(result as Welcome),
       // The close that follows says what to do; this says why.
       failed: (error) => (this.#helloError = error),

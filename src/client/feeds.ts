@@ -55,23 +55,26 @@ export class Feeds implements SubscriptionHost {
     this.#host = host;
   }
 
-  get topicCount(): number {
-    return this.#feeds.size;
-  }
-
   subscribe<T>(topic: string, options: SubscribeOptions<T>): Subscription<T> {
     const problems: string[] = [];
     const buffer = fillBuffer(options.buffer, this.#options.buffer, problems);
     if (typeof topic !== 'string' || topic === '') problems.push(`topic must be a string that is not empty, got '${topic}'`);
     if (options.since !== undefined && options.last !== undefined) problems.push("'since' and 'last' exclude each other");
     throwProblems(problems);
-    const subscription = new Subscription<T>(this, topic, options, buffer);
+    // A copy, proven to be encodable: it is sent again at every reconnect, where nobody could be told of an error.
+    const presence = structuredClone(options.presence);
+    encodeTail(topic, presence, options.since, options.last, options.policy, options.conflateBy);
+    const subscription = new Subscription<T>(
+      this,
+      topic,
+      { ...options, ...(presence === undefined ? {} : { presence }) },
+      buffer,
+    );
     let feed = this.#feeds.get(topic);
     if (feed === undefined)
       this.#feeds.set(topic, (feed = { topic, members: new Set(), onRelay: false, unansweredCount: 0, shared: {} }));
     feed.members.add(subscription);
-    // A microtask later, so that subscriptions made together with the same wish go out as one.
-    queueMicrotask(() => this.#joinWaiting(feed));
+    this.#joinWaiting(feed); // At once: who subscribes and then publishes expects to see it.
     return subscription;
   }
 

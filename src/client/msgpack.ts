@@ -52,50 +52,76 @@ export function encode(...values: readonly unknown[]): Uint8Array<ArrayBuffer> {
 class Writer {
   bytes = new Uint8Array(SCRATCH_BYTES);
   at = 0;
+  #view = new DataView(this.bytes.buffer);
 
   value(value: unknown, depth: number): void {
-    if (value === null || value === undefined) this.#put(0xc0);
-    else if (typeof value === 'boolean') this.#put(value ? 0xc3 : 0xc2);
+    if (typeof value === 'string') this.#text(value);
     else if (Number.isSafeInteger(value)) this.#integer(value as number);
-    else if (typeof value === 'number') this.#wide(0xcb, (view) => view.setFloat64(1, value));
-    else if (typeof value === 'bigint') this.#bigint(value);
-    else if (typeof value === 'string') this.#binary(utf8Encoder.encode(value), 0xa0, 32, 0xd9);
+    else if (value === null || value === undefined) this.#put(0xc0);
     else if (typeof value === 'object') this.#object(value, depth);
+    else if (typeof value === 'boolean') this.#put(value ? 0xc3 : 0xc2);
+    else if (typeof value === 'number') this.#wide(0xcb, 8).setFloat64(this.at - 8, value);
+    else if (typeof value === 'bigint') this.#bigint(value);
     else throw new TypeError(`MessagePack cannot carry a ${typeof value}`);
   }
 
   #object(value: object, depth: number): void {
     if (value instanceof Date) this.#timestamp(value);
     else if (value instanceof Extension) this.#extension(value);
-    else if (ArrayBuffer.isView(value))
-      this.#binary(new Uint8Array(value.buffer, value.byteOffset, value.byteLength), 0, 0, 0xc4);
-    else if (value instanceof ArrayBuffer) this.#binary(new Uint8Array(value), 0, 0, 0xc4);
+    else if (ArrayBuffer.isView(value)) this.#binary(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+    else if (value instanceof ArrayBuffer) this.#binary(new Uint8Array(value));
     else if (depth === DEPTH_MAX) throw new TypeError(`nested deeper than ${DEPTH_MAX}, or in a circle`);
     else if (Array.isArray(value)) {
       this.#head(value.length, 0x90, 16, 0xdb);
       for (const element of value) this.value(element, depth + 1);
     } else {
-      const entries = value instanceof Map ? [...value] : Object.entries(value).filter(([, field]) => field !== undefined);
-      this.#head(entries.length, 0x80, 16, 0xdd);
-      for (const [key, field] of entries) {
-        this.value(key, depth + 1);
-        this.value(field, depth + 1);
+      const entries = value instanceof Map ? [...value] : Object.entries(value);
+      let count = 0;
+      for (const entry of entries) if (entry[1] !== undefined) count++;
+      this.#head(count, 0x80, 16, 0xdd);
+      for (const entry of entries) {
+        if (entry[1] === undefined) continue;
+        this.value(entry[0], depth + 1);
+        this.value(entry[1], depth + 1);
       }
     }
-  }
-
-  #bigint(value: bigint): void {
-    if (BigInt.asIntN(53, value) === value) this.#integer(Number(value));
-    else if (BigInt.asUintN(64, value) === value) this.#wide(0xcf, (view) => view.setBigUint64(1, value));
-    else if (BigInt.asIntN(64, value) === value) this.#wide(0xd3, (view) => view.setBigInt64(1, value));
-    else throw new TypeError('MessagePack integers have 64 bits');
   }
 
   #integer(value: number): void {
     if (value >= 0) this.at = writeUint(this.#room(9), this.at, value);
     else if (value >= -32) this.#put(value & 0xff);
-    else if (value >= -0x8000_0000) this.#wide(0xd2, (view) => view.setInt32(1, value), 5);
-    else this.#wide(0xd3, (view) => view.setBigInt64(1, BigInt(value)));
+    else if (value >= -0x8000_0000) this.#wide(0xd2, 4).setInt32(this.at - 4, value);
+    else this.#wide(0xd3, 8).setBigInt64(this.at - 8, BigInt(value));
+  }
+
+  #bigint(value: bigint): void {
+    if (BigInt.asIntN(53, value) === value) this.#integer(Number(value));
+    else if (BigInt.asUintN(64, value) === value) this.#wide(0xcf, 8).setBigUint64(this.at - 8, value);
+    else if (BigInt.asIntN(64, value) === value) this.#wide(0xd3, 8).setBigInt64(this.at - 8, value);
+    else throw new TypeError('MessagePack integers have 64 bits');
+  }
+
+  /** Hot. Short ASCII, which is what names and keys are, in place; the encoder costs more than it does. */
+  #text(text: string): void {
+    const { length } = text;
+    if (length < 32) {
+      const bytes = this.#room(length + 1);
+      const start = this.at;
+      let index = 0;
+      for (; index < length; index++) {
+        const unit = text.charCodeAt(index);
+        if (unit >= 0x80) break;
+        bytes[start + 1 + index] = unit;
+      }
+      if (index === length) {
+        bytes[start] = 0xa0 | length;
+        this.at = start + 1 + length;
+        return;
+      }
+    }
+    const encoded = utf8Encoder.encode(text);
+    this.#head(encoded.length, 0xa0, 32, 0xd9);
+    this.#append(encoded);
   }
 
   #timestamp(date: Date): void {
@@ -112,29 +138,29 @@ class Writer {
     this.#append(data);
   }
 
-  #binary(bytes: Uint8Array, fixType: number, fixMax: number, type8: number): void {
-    this.#head(bytes.length, fixType, fixMax, type8);
+  #binary(bytes: Uint8Array): void {
+    this.#head(bytes.length, 0, 0, 0xc4);
     this.#append(bytes);
   }
 
   /** A length below `fixMax` goes into `fixType`; others stand in 8, 16 or 32 bits behind `type8` and its two successors (arrays and maps have no 8-bit form). */
   #head(length: number, fixType: number, fixMax: number, type8: number): void {
-    const isCollection = type8 >= 0xdb;
+    const isCollection = type8 === 0xdb || type8 === 0xdd;
     if (length < fixMax) this.#put(fixType | length);
-    else if (length < 0x100 && !isCollection) this.#wide(type8, (view) => view.setUint8(1, length), 2);
-    else if (length < 0x1_0000) this.#wide(type8 + 1, (view) => view.setUint16(1, length), 3);
-    else this.#wide(type8 + 2, (view) => view.setUint32(1, length), 5);
+    else if (length < 0x100 && !isCollection) this.#wide(type8, 1).setUint8(this.at - 1, length);
+    else if (length < 0x1_0000) this.#wide(type8 + 1, 2).setUint16(this.at - 2, length);
+    else this.#wide(type8 + 2, 4).setUint32(this.at - 4, length);
   }
 
   #put(byte: number): void {
     this.#room(1)[this.at++] = byte;
   }
 
-  #wide(type: number, write: (view: DataView) => void, bytes = 9): void {
-    const target = this.#room(bytes);
-    target[this.at] = type;
-    write(new DataView(target.buffer, this.at));
-    this.at += bytes;
+  /** Writes the type and passes over the `bytes` of its value: the caller fills them in, by the view that holds them. */
+  #wide(type: number, bytes: number): DataView {
+    this.#room(bytes + 1)[this.at] = type;
+    this.at += bytes + 1;
+    return this.#view;
   }
 
   #append(bytes: Uint8Array): void {
@@ -147,6 +173,7 @@ class Writer {
       const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.at + bytes));
       grown.set(this.bytes);
       this.bytes = grown;
+      this.#view = new DataView(grown.buffer);
     }
     return this.bytes;
   }
@@ -170,7 +197,7 @@ export class Reader {
   /** Hot. */
   value(): unknown {
     const view = this.#view;
-    const type = view.getUint8(this.#skip(1)); // A DataView throws past its end.
+    const type = view.getUint8(this.#at++); // A DataView throws past its end.
     if (type < 0x80) return type;
     if (type < 0x90) return this.#map(type & 0x0f);
     if (type < 0xa0) return this.#array(type & 0x0f);
@@ -248,17 +275,25 @@ export class Reader {
     return this.#bytes.subarray(start, this.#at);
   }
 
-  /** Hot. Short ASCII, which is what names and keys are, without the decoder's overhead. */
+  /** Hot. Short ASCII without the decoder's overhead. */
   #text(length: number): string {
-    const bytes = this.#binary(length);
-    if (length > 24) return utf8Decoder.decode(bytes);
-    let text = '';
-    for (let index = 0; index < length; index++) {
-      const byte = bytes[index] as number;
-      if (byte >= 0x80) return utf8Decoder.decode(bytes);
-      text += String.fromCharCode(byte);
+    const bytes = this.#bytes;
+    const start = this.#at;
+    const end = start + length;
+    if (length < 32 && end <= bytes.length) {
+      let text = '';
+      let at = start;
+      for (; at < end; at++) {
+        const byte = bytes[at] as number;
+        if (byte >= 0x80) break;
+        text += String.fromCharCode(byte);
+      }
+      if (at === end) {
+        this.#at = end;
+        return text;
+      }
     }
-    return text;
+    return utf8Decoder.decode(this.#binary(length));
   }
 
   #array(length: number): unknown[] {

@@ -134,6 +134,9 @@ const RECONNECT_DEFAULTS = { baseMs: 500, capMs: 30_000, attemptsMax: Number.POS
 const QUEUE_DEFAULTS = { messagesMax: 1_000, bytesMax: 1_048_576, policy: 'reject' as QueuePolicy };
 const BUFFER_DEFAULTS = { messagesMax: 1_000, policy: 'dropOldest' as BufferPolicy };
 
+/** Nothing would ever be sent, or delivered, with 0 of these. */
+const AT_LEAST_ONE = new Set(['inFlightMax', 'publishAttemptsMax', 'buffer.messagesMax']);
+
 export type FilledBuffer = Required<BufferOptions>;
 
 export interface FilledOptions extends Readonly<typeof DEFAULTS> {
@@ -193,8 +196,10 @@ function fill<T extends object>(
     if (name === 'policy') {
       if (!policies?.includes(value as string))
         problems.push(`${prefix}policy must be one of ${policies?.join(', ')}, got '${value}'`);
-    } else if (typeof value !== 'number' || !(value >= (name.endsWith('Max') ? 1 : 0))) {
-      problems.push(`${prefix}${name} must be a number ${name.endsWith('Max') ? 'above' : 'not below'} 0, got '${value}'`);
+    } else {
+      const min = AT_LEAST_ONE.has(prefix + name) ? 1 : 0;
+      if (typeof value !== 'number' || !(value >= min))
+        problems.push(`${prefix}${name} must be a number not below ${min}, got '${value}'`);
     }
   }
   return filled as T;

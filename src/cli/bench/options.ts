@@ -4,7 +4,6 @@
  * Pure but for one look at /proc when a server's pid is given. The defaults in `DEFAULTS` are what the help text prints.
  */
 import { existsSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { type Assertion, parseAssertions } from './assertions.ts';
 import { PUBLISH_ID_FIRST, PUBLISH_ID_MAX } from './frames.ts';
 import { PAYLOAD_BYTES_MIN } from './payload.ts';
@@ -114,6 +113,8 @@ const TEXT_FLAGS: Readonly<Record<string, string>> = {
   pid: 'server process whose CPU time and memory to report',
 };
 
+const SWITCHES: ReadonlySet<string> = new Set(['--no-acks', '--help', '-h']);
+
 /** Everything that is wrong, one line each. */
 export class BenchOptionsError extends Error {
   override readonly name = 'BenchOptionsError';
@@ -131,34 +132,35 @@ export function parseFlags(argv: readonly string[]): ParsedFlags {
   const problems: string[] = [];
   const changes: Record<string, unknown> = {};
   let wantsHelp = false;
-  const isText = (name: string): boolean => Object.hasOwn(NUMBER_FLAGS, name) || Object.hasOwn(TEXT_FLAGS, name);
-  const config = Object.fromEntries(
-    [...Object.keys(NUMBER_FLAGS), ...Object.keys(TEXT_FLAGS)].map((name) => [name, { type: 'string' as const }]),
-  );
-  // The tokens, not the values: parseArgs stops at the first problem, or in its lenient mode hides them.
-  const { tokens } = parseArgs({
-    args: [...argv],
-    options: { ...config, 'no-acks': { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
-    strict: false,
-    tokens: true,
-  });
   const seen = new Set<string>();
-  for (const token of tokens) {
-    if (token.kind === 'positional') problems.push(`'${token.value}' is not expected: every setting is a --flag`);
-    if (token.kind !== 'option') continue;
-    const { name, rawName, value } = token;
-    if (seen.has(name)) problems.push(`${rawName} is given twice`);
-    seen.add(name);
-    if (name === 'help') wantsHelp = true;
-    else if (name === 'no-acks') {
-      if (value !== undefined) problems.push(`--no-acks takes no value, got '${value}'`);
-      changes['acks'] = false;
-    } else if (!isText(name)) problems.push(`${rawName} is not a flag of relay bench; see --help`);
-    // A flag without its value swallows the next flag in the lenient mode.
-    else if (value === undefined || (!token.inlineValue && value.startsWith('--'))) problems.push(`${rawName} needs a value`);
+  // By hand: node:util's parseArgs stops at the first problem, or in its lenient mode lets a flag swallow the next one.
+  for (let index = 0; index < argv.length; index++) {
+    const argument = argv[index] as string;
+    if (!argument.startsWith('-')) {
+      problems.push(`'${argument}' is not expected: every setting is a --flag`);
+      continue;
+    }
+    const equalsAt = argument.indexOf('=');
+    const flag = equalsAt < 0 ? argument : argument.slice(0, equalsAt);
+    let value = equalsAt < 0 ? null : argument.slice(equalsAt + 1);
+    const isSwitch = SWITCHES.has(flag);
+    const next = argv[index + 1];
+    if (value === null && !isSwitch && next !== undefined && !next.startsWith('--')) {
+      value = next;
+      index++;
+    }
+    if (seen.has(flag)) problems.push(`${flag} is given twice`);
+    seen.add(flag);
+    const name = flag.slice(2);
+    if (isSwitch && value !== null) problems.push(`${flag} takes no value, got '${value}'`);
+    else if (flag === '--help' || flag === '-h') wantsHelp = true;
+    else if (flag === '--no-acks') changes['acks'] = false;
+    else if (!flag.startsWith('--') || !(Object.hasOwn(NUMBER_FLAGS, name) || Object.hasOwn(TEXT_FLAGS, name))) {
+      problems.push(`${flag} is not a flag of relay bench; see --help`);
+    } else if (value === null) problems.push(`${flag} needs a value`);
     else readFlag(name, value, changes, problems);
   }
-  const rooms = changes['mode'] === 'fanout' && !seen.has('rooms') ? 1 : DEFAULTS.rooms;
+  const rooms = changes['mode'] === 'fanout' && !seen.has('--rooms') ? 1 : DEFAULTS.rooms;
   const options: BenchOptions = { ...DEFAULTS, rooms, ...changes };
   checkOptions(options, problems);
   return { options, problems, wantsHelp };

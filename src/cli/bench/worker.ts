@@ -7,10 +7,15 @@ import type { FromWorker, ToWorker } from './ipc.ts';
 let generator: Generator | null = null;
 
 function tell(message: FromWorker): void {
-  process.send?.(message);
+  if (process.connected) process.send?.(message);
 }
 
+let hasFailed = false;
+
+/** The first reason counts; a thousand connections that fail for it need not all say so. */
 function fail(text: string): void {
+  if (hasFailed) return;
+  hasFailed = true;
   tell({ name: 'failed', text });
 }
 
@@ -44,5 +49,7 @@ process.on('disconnect', () => {
   generator?.close();
   process.exit(0);
 });
+// The coordinator may go while something is being said to it; 'disconnect' follows.
+process.on('error', () => {});
 // Ctrl-C reaches the whole process group: the coordinator decides.
 process.on('SIGINT', () => {});

@@ -144,15 +144,18 @@ t.test('a token function is asked at each connect; if it fails the client waits 
   const client = net.client({
     token: async () => {
       if (++calls === 1) throw new Error('token server is down');
+      if (calls === 2) return (() => 'no string') as never;
       return `token-${calls}`;
     },
   });
   void client.connect();
   await settle();
   t.match(client.state, { name: 'waiting', reason: 'token server is down' });
-  await net.time.advance(10_000);
+  await net.time.advance(250);
+  t.match(client.state, { name: 'waiting', reason: /cannot carry/ });
+  await net.time.advance(500);
   net.socket.accept();
-  t.match(await net.socket.readOne(MessageType.HELLO), [1, Number, { token: 'token-2' }]);
+  t.match(await net.socket.readOne(MessageType.HELLO), [1, Number, { token: 'token-3' }]);
   await net.end(client);
 });
 
@@ -191,6 +194,10 @@ t.test('an error event without a close event (Node 22 on a refused connect) is a
   net.socket.onerror?.({ message: 'refused' } as never);
   await net.time.advance(100);
   t.match(client.state, { name: 'waiting', closeCode: 1006, reason: 'refused' });
+  await net.time.advance(1_000);
+  net.socket.onerror?.({ message: 'refused again' } as never);
+  await net.socket.lose();
+  t.match(client.state, { name: 'waiting', reason: 'refused again' }, 'where both come, the error says why');
   await net.end(client);
 });
 

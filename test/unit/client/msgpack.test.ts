@@ -29,6 +29,7 @@ for (const { name, value, back = value } of [
     name: 'negative integers at every edge',
     value: [-1, -32, -33, -128, -129, -32_769, -0x8000_0000, -0x8000_0001, Number.MIN_SAFE_INTEGER],
   },
+  { name: 'floats past the end of the first buffer', value: Array(1_000).fill(0.5) },
   { name: 'floats', value: [0.5, -1e300, Number.POSITIVE_INFINITY, Number.NaN, 1e20] },
   { name: 'bigints', value: [5n, -5n, 2n ** 64n - 1n, -(2n ** 63n)], back: [5, -5, 2 ** 64, -(2 ** 63)] },
   {

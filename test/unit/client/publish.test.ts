@@ -283,6 +283,18 @@ t.test('offline queue: bounded by bytes too; one that is larger than the queue d
   t.equal(client.queuedPublishes, 1);
 });
 
+t.test('offline queue of 0: nothing waits, what can go goes', async (t) => {
+  const net = new FakeNet();
+  const { client, socket } = await net.open({ offlineQueue: { messagesMax: 0, bytesMax: 0 } });
+  const result = client.publish('a', 1);
+  const [, id] = await socket.readOne(MessageType.PUBLISH);
+  await socket.ok(id, { epoch: 'e', offset: 1 });
+  await result;
+  await socket.lose();
+  await t.rejects(client.publish('a', 2), code('OVERLOADED'));
+  await net.end(client);
+});
+
 t.test('what was in flight is never dropped by the policy: it may have happened', async (t) => {
   const net = new FakeNet();
   const { client, socket } = await net.open({ offlineQueue: { messagesMax: 1, policy: 'dropOldest' } });

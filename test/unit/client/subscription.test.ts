@@ -56,7 +56,7 @@ t.test('subscribe by callbacks: options as given, messages in order, positions a
       seen.push(message);
     },
   });
-  t.same(subscription.state, { name: 'waiting' });
+  t.same(subscription.state, { name: 'joining' });
   t.same(subscription.position, { epoch: 'e', offset: 4 });
   const lines = listen(subscription);
   t.same(
@@ -342,35 +342,46 @@ t.test('two subscriptions to one topic share the wire; each has its own place; t
   await net.end(client);
 });
 
-t.test(
-  'made together with the same wish, they go out as one; at different places after a loss, each asks for its own',
-  async (t) => {
-    const net = new FakeNet();
-    const { client, socket } = await net.open();
-    const one = listen(client.subscribe('a'));
-    const two = listen(client.subscribe('a'));
-    await confirm(socket, subscribed(1, 'e', 10), message(1, 11, 'x'));
-    t.same([one, two], [['11:x'], ['11:x']]);
-    const old = listen(client.subscribe('a', { since: { epoch: 'e', offset: 3 } }));
-    await settle();
-    await socket.lose();
-    const next = await net.reopen();
-    const again = await next.read();
-    t.match(again, [
-      [3, Number, 'a', { since: { epoch: 'e', offset: 11 } }],
-      [3, Number, 'a', { since: { epoch: 'e', offset: 3 } }],
-    ]);
-    await next.reply(
-      [32, again[0]?.[1], subscribed(1, 'e', 12, { recovered: true, replay: 1 })],
-      message(1, 12, 'y'),
-      [32, again[1]?.[1], subscribed(1, 'e', 12, { recovered: false, reason: 'TOO_MANY', lost: [4, 12] })],
-      message(1, 13, 'z'),
-    );
-    t.same(one, ['11:x', '12:y', '13:z']);
-    t.same(old, ['lost TOO_MANY 4-12', '13:z']);
-    await net.end(client);
-  },
-);
+t.test('after a loss, those at the same place ask together, and each other one for itself', async (t) => {
+  const net = new FakeNet();
+  const { client, socket } = await net.open();
+  const one = listen(client.subscribe('a'));
+  const two = listen(client.subscribe('a'));
+  const commands = await socket.read();
+  await socket.reply(...commands.map(([, id]) => [32, id, subscribed(1, 'e', 10)]), message(1, 11, 'x'));
+  t.same([one, two], [['11:x'], ['11:x']]);
+  const old = listen(client.subscribe('a', { since: { epoch: 'e', offset: 3 } }));
+  await settle();
+  await socket.lose();
+  const next = await net.reopen();
+  const again = await next.read();
+  t.match(again, [
+    [3, Number, 'a', { since: { epoch: 'e', offset: 11 } }],
+    [3, Number, 'a', { since: { epoch: 'e', offset: 3 } }],
+  ]);
+  await next.reply(
+    [32, again[0]?.[1], subscribed(1, 'e', 12, { recovered: true, replay: 1 })],
+    message(1, 12, 'y'),
+    [32, again[1]?.[1], subscribed(1, 'e', 12, { recovered: false, reason: 'TOO_MANY', lost: [4, 12] })],
+    message(1, 13, 'z'),
+  );
+  t.same(one, ['11:x', '12:y', '13:z']);
+  t.same(old, ['lost TOO_MANY 4-12', '13:z']);
+  await net.end(client);
+});
+
+t.test('who subscribes and then publishes sees it: commands leave in the order of the calls', async (t) => {
+  const net = new FakeNet();
+  const { client, socket } = await net.open();
+  client.subscribe('a');
+  void client.publish('a', 1);
+  client.subscribe('b').unsubscribe();
+  t.same(
+    (await socket.read()).map(([type]) => type),
+    [MessageType.SUBSCRIBE, MessageType.PUBLISH, MessageType.SUBSCRIBE, MessageType.UNSUBSCRIBE],
+  );
+  await net.end(client);
+});
 
 t.test('shared options are merged, and sent anew when their owner leaves', async (t) => {
   const net = new FakeNet();
@@ -662,7 +673,8 @@ t.test('a listener that unsubscribes, subscribes or closes in the middle of a fr
     },
   });
   const other = client.subscribe('a', { onMessage: ({ offset }) => two.push(`${offset}`) });
-  await confirm(socket, subscribed(1, 'e', 0), message(1, 1, 'x'), message(1, 2, 'y'));
+  const commands = await socket.read();
+  await socket.reply(...commands.map(([, id]) => [32, id, subscribed(1, 'e', 0)]), message(1, 1, 'x'), message(1, 2, 'y'));
   t.same(one, ['1']);
   t.same(two, ['1', '2']);
   other.on('message', () => void client.close({ timeoutMs: 0 }));
@@ -673,10 +685,13 @@ t.test('a listener that unsubscribes, subscribes or closes in the middle of a fr
   t.equal(net.time.timerCount, 0);
 });
 
+const circle: unknown[] = [];
+circle.push(circle);
 for (const { name, options, topic = 'a' } of [
   { name: 'since and last together', options: { since: { epoch: 'e', offset: 1 }, last: 3 } },
   { name: 'an unknown buffer policy', options: { buffer: { policy: 'hope' as never } } },
   { name: 'no topic', options: {}, topic: '' },
+  { name: 'presence data that cannot be sent', options: { presence: { circle } } },
 ] as { name: string; options: object; topic?: string }[])
   t.test(`misuse throws: ${name}`, async (t) => {
     t.throws(() => new FakeNet().client().subscribe(topic, options), TypeError);

@@ -1,0 +1,144 @@
+/** Who loses the connection comes back to where it was: nothing missed, nothing twice. With the lane in a thread and inline. */
+import t from 'tap';
+import type { Client } from '../../src/client/index.ts';
+import { startRelay } from '../support/relay-process.ts';
+import { openClient, Reader, range, untilState } from '../support/sdk.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
+
+const KEEPS_ALL = {
+  reconnectJitterMs: 20,
+  recoveryMessagesMax: 10_000,
+  topics: [{ match: '>', history: { count: 10_000, bytes: 8_388_608 } }],
+};
+/** Nothing waits longer than this between two tries, so that a test is over soon; what is claimed does not depend on it. */
+const SOON = { reconnect: { capMs: 200 } };
+
+async function publishRange(client: Client, topic: string, from: number, to: number): Promise<void> {
+  const results = await Promise.all(range(from, to).map((number) => client.publish(topic, number)));
+  const offsets = results.map(({ offset }) => offset);
+  if (offsets.some((offset, index) => offset !== from + index)) throw new Error(`unexpected offsets ${offsets}`);
+}
+
+for (const lanes of [1, 0]) {
+  t.test(`lanes=${lanes}: a subscriber whose wire is cut misses nothing`, async (t) => {
+    const relay = await startRelay(t, { lanes, ...KEEPS_ALL });
+    const proxy = await TcpProxy.start(t, relay.port);
+    const publisher = await openClient(t, relay.url);
+    const subscriber = await openClient(t, proxy.url, SOON);
+    const reader = await Reader.open(subscriber, 'room');
+    await publishRange(publisher, 'room', 1, 10);
+    await reader.until(({ messages }) => messages.length >= 10);
+
+    proxy.hold();
+    proxy.cut();
+    await untilState(subscriber, 'waiting');
+    await publishRange(publisher, 'room', 11, 60);
+    proxy.release();
+    await publishRange(publisher, 'room', 61, 70);
+    await reader.until(({ offsets }) => offsets.includes(70));
+
+    t.same(reader.payloads, range(1, 70), 'every message once and in order');
+    t.same(reader.offsets, range(1, 70));
+    t.same(reader.losses, [], 'no continuity-lost');
+    t.match(reader.joins, [{ replay: 0 }, { recovered: true }]);
+  });
+
+  t.test(`lanes=${lanes}: a publisher that is cut off before its answer publishes once`, async (t) => {
+    const relay = await startRelay(t, { lanes, ...KEEPS_ALL });
+    const proxy = await TcpProxy.start(t, relay.port);
+    const publisher = await openClient(t, proxy.url, SOON);
+    const reader = await Reader.open(await openClient(t, relay.url), 'room');
+
+    proxy.mute();
+    const publishes = range(1, 20).map((number) => publisher.publish('room', number));
+    await reader.until(({ messages }) => messages.length === 20);
+    proxy.hold();
+    proxy.cut();
+    proxy.unmute();
+    proxy.release();
+    const results = await Promise.all(publishes);
+
+    t.same(
+      results.map(({ offset }) => offset),
+      range(1, 20),
+      'the answers are those of the first time',
+    );
+    t.ok(
+      results.every(({ duplicate }) => duplicate),
+      'and say so',
+    );
+    await publisher.publish('room', 'the end');
+    await reader.until(({ payloads }) => payloads.includes('the end'));
+    t.same(reader.payloads, [...range(1, 20), 'the end'], 'nobody got anything twice');
+  });
+
+  t.test(`lanes=${lanes}: a subscriber whose wire falls silent notices it and misses nothing`, async (t) => {
+    const relay = await startRelay(t, { lanes, ...KEEPS_ALL });
+    const proxy = await TcpProxy.start(t, relay.port);
+    const publisher = await openClient(t, relay.url);
+    const subscriber = await openClient(t, proxy.url, { ...SOON, pingIdleMs: 200, pongTimeoutMs: 200 });
+    const reader = await Reader.open(subscriber, 'room');
+    await publishRange(publisher, 'room', 1, 5);
+    await reader.until(({ messages }) => messages.length >= 5);
+
+    proxy.mute();
+    await publishRange(publisher, 'room', 6, 10);
+    await untilState(subscriber, 'waiting');
+    proxy.cut();
+    proxy.unmute();
+    await reader.until(({ offsets }) => offsets.includes(10));
+
+    t.same(reader.payloads, range(1, 10));
+    t.same(reader.losses, []);
+  });
+
+  t.test(`lanes=${lanes}: 200 subscribers, all cut at once while messages are published, miss nothing`, async (t) => {
+    const relay = await startRelay(t, { lanes, ...KEEPS_ALL, reconnectJitterMs: 100 });
+    const proxy = await TcpProxy.start(t, relay.port);
+    const publisher = await openClient(t, relay.url);
+    const witness = await Reader.open(await openClient(t, relay.url), 'room');
+    const clients = await Promise.all(range(1, 200).map(() => openClient(t, proxy.url, SOON)));
+    const readers = await Promise.all(clients.map((client) => Reader.open(client, 'room')));
+
+    let published = 0;
+    let isLoading = true;
+    /** A burst, and the next one when somebody whose wire is whole has seen it. */
+    const loading = (async () => {
+      while (isLoading) {
+        await Promise.all(range(1, 5).map(() => publisher.publish('room', ++published)));
+        await witness.until(({ messages }) => messages.length >= published);
+      }
+    })();
+    await Promise.all(readers.map((reader) => reader.until(({ messages }) => messages.length >= 20)));
+    proxy.cut();
+    await Promise.all(readers.map((reader) => reader.until(({ joins }) => joins.length >= 2)));
+    isLoading = false;
+    await loading;
+    await Promise.all(readers.map((reader) => reader.until(({ messages }) => messages.at(-1)?.offset === published)));
+
+    const wanted = range(1, published);
+    t.same(witness.payloads, wanted, 'the one that was not cut has the whole stream');
+    t.same(
+      readers.filter(({ payloads }) => !equal(payloads, wanted)).map(({ offsets }) => offsets),
+      [],
+      'every other one has it too',
+    );
+    t.same(
+      readers.flatMap(({ losses }) => losses),
+      [],
+      'none was told of a loss',
+    );
+    t.ok(
+      readers.every(({ joins }) => joins[1]?.recovered === true),
+      'all recovered',
+    );
+    t.ok(
+      readers.some(({ joins }) => (joins[1]?.replay ?? 0) > 0),
+      'there was something to recover',
+    );
+  });
+}
+
+function equal(one: readonly unknown[], other: readonly unknown[]): boolean {
+  return one.length === other.length && one.every((value, index) => value === other[index]);
+}

@@ -1,0 +1,679 @@
+/**
+ * The oracle's half that knows what should be: every lane as docs/protocol.md describes it, without rings, slabs, sockets or speed.
+ *
+ * It handles the same records in the same order and at the same times as the real lanes (sim-lanes.ts tells it), keeps every message
+ * for ever, and writes down the answer that each command must get. Clients' views (subscription-view.ts) are held against it.
+ * What decides is the text of the protocol; where it leaves room, what the lane does is written here too, so that a change shows.
+ */
+import { seededId } from '../../src/base/ids.ts';
+import { Prng } from '../../src/base/prng.ts';
+import type { LaneOptions } from '../../src/lane/lane-options.ts';
+import { DEFAULT_TOPIC_CONFIG, type TopicConfig, type TopicRule } from '../../src/lane/topic-config.ts';
+import { pack, unpack } from '../../src/protocol/codec.ts';
+import { WIRE_ERRORS, type WireErrorName } from '../../src/protocol/codes.ts';
+import { COMMAND_HEAD_BYTES, IngressKind, RESTORE_HEAD_BYTES, RESUME_HEAD_BYTES, SESSION_HEAD_BYTES } from '../../src/protocol/records.ts';
+import { MessageType } from '../../src/protocol/types.ts';
+import type { LaneTap } from './sim-lanes.ts';
+
+const EPOCH_LENGTH = 10;
+const NOBODY = 0;
+
+export interface Entry {
+  /** Place in the topic's stream, from 1; the offset, where the topic keeps history. */
+  readonly ordinal: number;
+  readonly uid: number;
+  /** Session that does not get it live: its publisher, if it said `echo: false`. 0: nobody. */
+  readonly excluded: number;
+  readonly bytes: number;
+  readonly atMs: number;
+  readonly expiresAtMs: number;
+  readonly meta: object | null;
+  /** When it was handled, among all records of all lanes. */
+  readonly order: number;
+}
+
+export interface PresenceEvent {
+  readonly kind: 'join' | 'leave' | 'update';
+  readonly data: object;
+  readonly causedBy: number;
+}
+
+interface PresenceMember {
+  readonly id: string;
+  data: unknown;
+  readonly sessions: Set<number>;
+  graceEndsAtMs: number;
+}
+
+export type ReplayItem =
+  | { readonly kind: 'message'; readonly ordinal: number }
+  | { readonly kind: 'expired'; readonly from: number; readonly to: number };
+
+/** What a SUBSCRIBE to a topic must lead to. */
+export interface JoinPlan {
+  readonly topic: TopicModel;
+  readonly order: number;
+  /** Newest ordinal then: live messages begin behind it. */
+  readonly ordinal: number;
+  readonly script: readonly ReplayItem[];
+  readonly watch: boolean;
+  /** Presence events from this index on are the watcher's. */
+  readonly presenceIndex: number;
+}
+
+/** What a paused subscription must be sent when it resumes. */
+export interface ResumePlan {
+  readonly topic: TopicModel;
+  readonly lost: readonly [from: number, to: number] | null;
+  readonly lagged: readonly [from: number, to: number] | null;
+  readonly script: readonly ReplayItem[];
+}
+
+/** A subscription that was carried over into a new lane: a `lost` event is due. */
+export interface Restored {
+  /** Null for a pattern. */
+  readonly topic: TopicModel | null;
+  readonly order: number;
+  /** Its lane died without publishing everything: the event may never have left it. */
+  mayBeUnsaid: boolean;
+}
+
+export type Expected =
+  | { readonly kind: 'ok'; readonly result: object | null; readonly join?: JoinPlan; readonly entry?: Entry; readonly topic?: TopicModel }
+  | { readonly kind: 'error'; readonly code: number };
+
+export class TopicModel {
+  readonly name: string;
+  readonly config: TopicConfig;
+  readonly epoch: string;
+  readonly lane: number;
+  readonly log: Entry[] = [];
+  readonly sessions = new Set<number>();
+  readonly presence = new Map<string, PresenceMember>();
+  readonly presenceLog: PresenceEvent[] = [];
+  readonly dedup = new Map<string, { readonly ordinal: number; readonly expiresAtMs: number }>();
+  /** Oldest kept ordinal; `log.length + 1` when none is. */
+  first = 1;
+  keptBytes = 0;
+  lastUsedMs: number;
+  /** Its lane has died. */
+  isDead = false;
+
+  constructor(name: string, config: TopicConfig, epoch: string, lane: number, nowMs: number) {
+    this.name = name;
+    this.config = config;
+    this.epoch = epoch;
+    this.lane = lane;
+    this.lastUsedMs = nowMs;
+  }
+
+  get hasHistory(): boolean {
+    return this.config.history.count > 0 && this.config.history.bytes > 0;
+  }
+
+  /** What OK says: 0 where there is no history. */
+  get offset(): number {
+    return this.hasHistory ? this.log.length : 0;
+  }
+
+  entry(ordinal: number): Entry {
+    return this.log[ordinal - 1] as Entry;
+  }
+
+  evictExpired(nowMs: number): void {
+    while (this.first <= this.log.length && this.entry(this.first).atMs < nowMs - this.config.history.ageMs) this.evictOldest();
+  }
+
+  evictOldest(): void {
+    this.keptBytes -= this.entry(this.first).bytes;
+    this.first++;
+  }
+
+  bytesFrom(ordinal: number): number {
+    let bytes = 0;
+    for (let at = Math.max(ordinal, this.first); at <= this.log.length; at++) bytes += this.entry(at).bytes;
+    return bytes;
+  }
+
+  isIdle(nowMs: number): boolean {
+    this.evictExpired(nowMs);
+    for (const [key, { expiresAtMs }] of this.dedup) if (expiresAtMs <= nowMs) this.dedup.delete(key);
+    const nothingKept = !this.hasHistory || this.first > this.log.length;
+    return this.sessions.size === 0 && nothingKept && this.dedup.size === 0 && this.presence.size === 0;
+  }
+}
+
+interface ModelSession {
+  readonly session: number;
+  readonly name: string;
+  readonly topics: Set<TopicModel>;
+}
+
+interface LaneModel {
+  readonly options: LaneOptions;
+  readonly prng: Prng;
+  /** Insertion order is age order, as in the lane's table. */
+  readonly topics: Map<string, TopicModel>;
+  readonly sessions: Map<number, ModelSession>;
+  readonly restored: Set<TopicModel>;
+  readonly restoredPatterns: { readonly session: number; readonly name: string }[];
+  readonly announced: Restored[];
+}
+
+interface PublishOptions {
+  readonly key?: string;
+  readonly headers?: object;
+  readonly ttlMs?: number;
+  readonly echo?: boolean;
+}
+
+interface SubscribeOptions {
+  readonly since?: { readonly epoch: string; readonly offset: number };
+  readonly last?: number;
+  readonly presence?: unknown;
+  readonly policy?: string;
+}
+
+class Refused extends Error {
+  readonly code: number;
+  constructor(name: WireErrorName) {
+    super(name);
+    this.code = WIRE_ERRORS[name].code;
+  }
+}
+
+export class Model implements LaneTap {
+  /** Counts handled records of all lanes. */
+  order = 0;
+  /** Every stream there ever was under a name, oldest first. */
+  readonly streams = new Map<string, TopicModel[]>();
+  readonly #lanes: LaneModel[] = [];
+  readonly #expected = new Map<string, Expected>();
+  readonly #lost = new Set<string>();
+  readonly #resumes = new Map<string, ResumePlan[]>();
+  readonly #restores = new Map<string, Restored[]>();
+  readonly #places = new Map<number, { readonly topic: TopicModel; readonly ordinal: number }>();
+  readonly #isBad: (session: number, id: number) => boolean;
+  /** False: the lanes' history bound is small, and which topic gives up its history is not foreseen. */
+  readonly knowsRetention: boolean;
+
+  /** `isBad`: this command's options are wrong on purpose. */
+  constructor(knowsRetention: boolean, isBad: (session: number, id: number) => boolean) {
+    this.knowsRetention = knowsRetention;
+    this.#isBad = isBad;
+  }
+
+  // ---- what views ask
+
+  /** The answer that a command must get, once it was handled; taken away by the question. */
+  takeExpected(session: number, id: number): Expected | undefined {
+    const expected = this.#expected.get(key(session, id));
+    this.#expected.delete(key(session, id));
+    return expected;
+  }
+
+  /** LANE_RESTARTED is a right answer. */
+  wasLost(session: number, id: number): boolean {
+    return this.#lost.has(key(session, id));
+  }
+
+  /** Where a payload stands. */
+  locate(uid: number): { readonly topic: TopicModel; readonly ordinal: number } | undefined {
+    return this.#places.get(uid);
+  }
+
+  nextResume(session: number, topic: string): ResumePlan | undefined {
+    return this.#resumes.get(key(session, topic))?.[0];
+  }
+
+  takeResume(session: number, topic: string): void {
+    this.#resumes.get(key(session, topic))?.shift();
+  }
+
+  restores(session: number, name: string): Restored[] {
+    return this.#restores.get(key(session, name)) ?? [];
+  }
+
+  topicOf(name: string): TopicModel | undefined {
+    for (const lane of this.#lanes) {
+      const topic = lane.topics.get(name);
+      if (topic !== undefined) return topic;
+    }
+    return undefined;
+  }
+
+  /** Streams of lanes that live. */
+  *liveTopics(): Iterable<TopicModel> {
+    for (const lane of this.#lanes) yield* lane.topics.values();
+  }
+
+  // ---- LaneTap
+
+  laneStarted(lane: number, options: LaneOptions): void {
+    this.#lanes[lane] = {
+      options,
+      prng: new Prng(options.seed, options.index),
+      topics: new Map(),
+      sessions: new Map(),
+      restored: new Set(),
+      restoredPatterns: [],
+      announced: [],
+    };
+  }
+
+  laneDied(lane: number): void {
+    for (const topic of this.#lane(lane).topics.values()) topic.isDead = true;
+    for (const restored of this.#lane(lane).announced) restored.mayBeUnsaid = true;
+    this.#lane(lane).topics.clear();
+  }
+
+  commandLost(_lane: number, record: Uint8Array): void {
+    const session = numberAt(record, 0);
+    const [, id] = unpack(record.subarray(COMMAND_HEAD_BYTES)) as [number, number];
+    this.#lost.add(key(session, id));
+  }
+
+  laneTicked(laneIndex: number, nowMs: number): void {
+    const lane = this.#lane(laneIndex);
+    for (const topic of lane.topics.values()) {
+      const expired = [...topic.presence.values()].filter((member) => member.graceEndsAtMs <= nowMs);
+      for (const { id } of expired) topic.presence.delete(id);
+      for (const { id } of expired) {
+        topic.presenceLog.push({ kind: 'leave', data: { id, count: topic.presence.size }, causedBy: NOBODY });
+      }
+    }
+    for (const topic of [...lane.topics.values()]) {
+      if (topic.lastUsedMs + lane.options.topicIdleMs <= nowMs && topic.isIdle(nowMs)) lane.topics.delete(topic.name);
+    }
+  }
+
+  recordHandled(laneIndex: number, kind: number, record: Uint8Array, nowMs: number): void {
+    const lane = this.#lane(laneIndex);
+    this.order++;
+    switch (kind) {
+      case IngressKind.COMMAND:
+        this.#command(lane, record, nowMs);
+        return;
+      case IngressKind.SESSION_OPEN: {
+        const { id, client } = unpack(record.subarray(SESSION_HEAD_BYTES)) as { id: string; client: string | null };
+        const session = numberAt(record, 0);
+        lane.sessions.set(session, { session, name: client ?? id, topics: new Set() });
+        return;
+      }
+      case IngressKind.SESSION_CLOSE: {
+        const session = lane.sessions.get(numberAt(record, 0));
+        if (session === undefined) return;
+        lane.sessions.delete(session.session);
+        const graceEndsAtMs = numberAt(record, 4) === 1 ? nowMs + lane.options.presenceGraceMs : null;
+        for (const topic of session.topics) leaveTopic(topic, session, graceEndsAtMs, nowMs);
+        return;
+      }
+      case IngressKind.RESUME:
+        this.#resume(lane, record, nowMs);
+        return;
+      case IngressKind.RESTORE:
+        this.#restore(lane, laneIndex, record, nowMs);
+        return;
+      case IngressKind.RESTORE_END:
+        this.#announce(lane);
+        return;
+      default:
+        return; // A pattern's commands: the front answers, the views know what follows from that.
+    }
+  }
+
+  // ---- commands
+
+  #command(lane: LaneModel, record: Uint8Array, nowMs: number): void {
+    const session = numberAt(record, 0);
+    const message = unpack(record.subarray(COMMAND_HEAD_BYTES)) as [type: number, id: number, name: string, options: unknown, payload: unknown];
+    const [type, id, name] = message;
+    let expected: Expected;
+    try {
+      if (id !== 0 && this.#isBad(session, id)) throw new Refused('BAD_REQUEST');
+      const options = message[3] ?? {};
+      switch (type) {
+        case MessageType.PUBLISH:
+          expected = this.#publish(lane, session, name, options, message[4], nowMs);
+          break;
+        case MessageType.SUBSCRIBE:
+          expected = this.#subscribe(lane, session, name, options, nowMs);
+          break;
+        case MessageType.UNSUBSCRIBE:
+          expected = this.#unsubscribe(lane, session, name, nowMs);
+          break;
+        case MessageType.HISTORY:
+          expected = this.#history(lane, name, options, nowMs);
+          break;
+        case MessageType.PRESENCE:
+          expected = this.#presence(lane, name, options as { countOnly?: boolean }, nowMs);
+          break;
+        default:
+          throw new Refused('BAD_REQUEST');
+      }
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      expected = { kind: 'error', code: error.code };
+    }
+    if (id !== 0) this.#expected.set(key(session, id), expected);
+  }
+
+  #publish(lane: LaneModel, session: number, name: string, options: PublishOptions, payload: unknown, nowMs: number): Expected {
+    if (name.startsWith('$')) throw new Refused('FORBIDDEN');
+    const topic = this.#topic(lane, name, nowMs);
+    const payloadBytes = pack(payload).length;
+    const { history, maxPayloadBytes, echo, stampPublisher, stampTime } = topic.config;
+    if (payloadBytes > maxPayloadBytes) throw new Refused('TOO_LARGE');
+    const result = (ordinal: number, more: object): object => ({ epoch: topic.epoch, ...more, offset: topic.hasHistory ? ordinal : 0 });
+    if (options.key !== undefined) {
+      const known = topic.dedup.get(options.key);
+      if (known !== undefined && known.expiresAtMs > nowMs) return { kind: 'ok', result: result(known.ordinal, { duplicate: true }), topic };
+    }
+    const meta = {
+      ...(stampPublisher ? { publisher: lane.sessions.get(session)?.name } : {}),
+      ...(stampTime ? { timeUs: nowMs * 1_000 } : {}),
+      ...(options.headers === undefined ? {} : { headers: options.headers }),
+    };
+    const hasMeta = Object.keys(meta).length > 0;
+    const metaBytes = hasMeta ? pack(stampTime ? { ...meta, timeUs: BigInt(nowMs * 1_000) } : meta).length : 0;
+    const ordinal = topic.log.length + 1;
+    const entry: Entry = {
+      ordinal,
+      uid: (payload as [number])[0],
+      excluded: (options.echo ?? echo) ? NOBODY : session,
+      bytes: metaBytes + payloadBytes,
+      atMs: nowMs,
+      expiresAtMs: nowMs + (options.ttlMs ?? Number.POSITIVE_INFINITY),
+      meta: hasMeta ? meta : null,
+      order: this.order,
+    };
+    topic.log.push(entry);
+    topic.lastUsedMs = nowMs;
+    this.#places.set(entry.uid, { topic, ordinal });
+    if (topic.hasHistory) {
+      topic.keptBytes += entry.bytes;
+      while (topic.first <= ordinal && (ordinal - topic.first + 1 > history.count || topic.keptBytes > history.bytes)) topic.evictOldest();
+      topic.evictExpired(nowMs);
+    }
+    if (options.key !== undefined) remember(topic, options.key, ordinal, nowMs, lane.options);
+    return { kind: 'ok', result: result(ordinal, {}), topic, entry };
+  }
+
+  #subscribe(lane: LaneModel, number: number, name: string, options: SubscribeOptions, nowMs: number): Expected {
+    const session = lane.sessions.get(number) as ModelSession;
+    const topic = this.#topic(lane, name, nowMs);
+    const policy = options.policy ?? topic.config.slowConsumer;
+    if (options.policy === 'pause' && !topic.hasHistory) throw new Refused('BAD_REQUEST');
+    const { presence } = options;
+    const isMember = presence === true || typeof presence === 'object';
+    const watch = isMember || presence === 'watch';
+    if (watch && !topic.config.presence) throw new Refused('BAD_REQUEST');
+    if (isMember) enterPresence(topic, session, presence === true ? undefined : presence, lane.options.presenceMembersMax);
+    else leavePresence(topic, session, null);
+    topic.sessions.add(number);
+    session.topics.add(topic);
+    topic.lastUsedMs = nowMs;
+    topic.evictExpired(nowMs);
+    const { since } = options;
+    const recovery = since === undefined ? {} : this.#judge(topic, since, lane.options);
+    let from = topic.log.length + 1;
+    if ('recovered' in recovery && recovery.recovered === true) from = (since as { offset: number }).offset + 1;
+    else if ((options.last ?? 0) > 0 && topic.hasHistory) {
+      from = Math.max(topic.first, topic.log.length - Math.min(options.last as number, lane.options.recoveryMessagesMax) + 1);
+      while (from <= topic.log.length && topic.bytesFrom(from) > lane.options.recoveryBytesMax) from++;
+    }
+    const script = replay(topic, from, topic.log.length, nowMs);
+    const replayCount = script.filter((item) => item.kind === 'message').length;
+    const join: JoinPlan = {
+      topic,
+      order: this.order,
+      ordinal: topic.log.length,
+      script,
+      watch,
+      presenceIndex: topic.presenceLog.length,
+    };
+    void policy;
+    return { kind: 'ok', result: { epoch: topic.epoch, offset: topic.offset, ...recovery, replay: replayCount }, join, topic };
+  }
+
+  #judge(topic: TopicModel, since: { readonly epoch: string; readonly offset: number }, options: LaneOptions): object {
+    if (!topic.hasHistory) return { recovered: false, reason: 'NO_HISTORY' };
+    if (since.epoch !== topic.epoch) return { recovered: false, reason: 'EPOCH_CHANGED' };
+    if (since.offset > topic.offset) return { recovered: false, reason: 'OFFSET_AHEAD' };
+    if (since.offset === topic.offset) return { recovered: true };
+    const lost = [since.offset + 1, topic.offset];
+    if (since.offset + 1 < topic.first) return { recovered: false, reason: 'EVICTED', lost };
+    const tooMany = topic.offset - since.offset > options.recoveryMessagesMax || topic.bytesFrom(since.offset + 1) > options.recoveryBytesMax;
+    return tooMany ? { recovered: false, reason: 'TOO_MANY', lost } : { recovered: true };
+  }
+
+  #unsubscribe(lane: LaneModel, number: number, name: string, nowMs: number): Expected {
+    const topic = lane.topics.get(name);
+    const session = lane.sessions.get(number) as ModelSession;
+    if (topic === undefined || !topic.sessions.has(number)) throw new Refused('NOT_FOUND');
+    session.topics.delete(topic);
+    leaveTopic(topic, session, null, nowMs);
+    return { kind: 'ok', result: null };
+  }
+
+  #history(lane: LaneModel, name: string, options: { since?: { epoch: string; offset: number }; limit?: number; reverse?: boolean }, nowMs: number): Expected {
+    const topic = this.#topic(lane, name, nowMs);
+    if (!topic.hasHistory) throw new Refused('BAD_REQUEST');
+    topic.evictExpired(nowMs);
+    const { since, limit = lane.options.historyLimitDefault, reverse = false } = options;
+    if (since !== undefined && since.epoch !== topic.epoch) throw new Refused('CONFLICT');
+    const { first, offset } = topic;
+    let more = false;
+    const messages: unknown[] = [];
+    const add = (ordinal: number): void => {
+      const entry = topic.entry(ordinal);
+      if (entry.expiresAtMs > nowMs) messages.push([ordinal, entry.meta, entry.uid]);
+    };
+    if (reverse) {
+      const to = Math.min(offset, since === undefined ? offset : since.offset - 1);
+      const from = Math.max(first, to - limit + 1);
+      more = from > first;
+      for (let ordinal = to; ordinal >= from; ordinal--) add(ordinal);
+    } else {
+      for (let ordinal = Math.max(first, (since?.offset ?? 0) + 1); ordinal <= offset; ordinal++) {
+        if (messages.length === limit && topic.entry(ordinal).expiresAtMs > nowMs) {
+          more = true;
+          break;
+        }
+        add(ordinal);
+      }
+    }
+    return { kind: 'ok', result: { epoch: topic.epoch, first, offset, more, messages }, topic };
+  }
+
+  #presence(lane: LaneModel, name: string, options: { countOnly?: boolean }, nowMs: number): Expected {
+    const topic = this.#topic(lane, name, nowMs);
+    if (!topic.config.presence) throw new Refused('BAD_REQUEST');
+    const count = topic.presence.size;
+    if (options.countOnly === true) return { kind: 'ok', result: { count }, topic };
+    return { kind: 'ok', result: { count, members: [...topic.presence.values()].map(memberFacts) }, topic };
+  }
+
+  // ---- records of the front's own
+
+  #resume(lane: LaneModel, record: Uint8Array, nowMs: number): void {
+    const session = numberAt(record, 0);
+    const after = new DataView(record.buffer, record.byteOffset).getFloat64(8, true);
+    const name = new TextDecoder().decode(record.subarray(RESUME_HEAD_BYTES));
+    const topic = lane.topics.get(name);
+    if (topic === undefined || !topic.sessions.has(session)) return;
+    topic.evictExpired(nowMs);
+    const from = Math.max(after + 1, topic.first);
+    const lost = after + 1 < topic.first ? ([after + 1, topic.first - 1] as const) : null;
+    let to = from - 1;
+    let bytes = 0;
+    let messages = 0;
+    for (let ordinal = from; ordinal <= topic.log.length; ordinal++) {
+      bytes += topic.entry(ordinal).bytes;
+      if (messages >= lane.options.recoveryMessagesMax || (bytes > lane.options.recoveryBytesMax && messages > 0)) break;
+      if (topic.entry(ordinal).expiresAtMs > nowMs) messages++;
+      to = ordinal;
+    }
+    if (lost === null && from > to) return; // Nothing was missed: no event.
+    const plan: ResumePlan = { topic, lost, lagged: from <= to ? [from, to] : null, script: replay(topic, from, to, nowMs) };
+    push(this.#resumes, key(session, name), plan);
+  }
+
+  #restore(lane: LaneModel, laneIndex: number, record: Uint8Array, nowMs: number): void {
+    const number = numberAt(record, 0);
+    const { topic: name, pattern, presence } = unpack(record.subarray(RESTORE_HEAD_BYTES)) as {
+      topic: string;
+      pattern?: boolean;
+      presence?: { data: unknown };
+    };
+    if (pattern === true) {
+      lane.restoredPatterns.push({ session: number, name });
+      return;
+    }
+    const session = lane.sessions.get(number) as ModelSession;
+    const topic = lane.topics.get(name) ?? this.#makeTopic(lane, laneIndex, name, nowMs);
+    lane.restored.add(topic);
+    topic.sessions.add(number);
+    session.topics.add(topic);
+    if (presence === undefined) return;
+    const { data } = presence;
+    enterPresence(topic, session, data ?? undefined, Number.POSITIVE_INFINITY);
+    topic.presenceLog.length = 0; // Nobody is told: the lost event says that everything begins anew.
+  }
+
+  #announce(lane: LaneModel): void {
+    const note = (session: number, name: string, topic: TopicModel | null): void => {
+      const restored: Restored = { topic, order: this.order, mayBeUnsaid: false };
+      lane.announced.push(restored);
+      push(this.#restores, key(session, name), restored);
+    };
+    for (const topic of lane.restored) for (const session of topic.sessions) note(session, topic.name, topic);
+    for (const { session, name } of lane.restoredPatterns) note(session, name, null);
+    lane.restored.clear();
+    lane.restoredPatterns.length = 0;
+  }
+
+  // ---- topics
+
+  #topic(lane: LaneModel, name: string, nowMs: number): TopicModel {
+    const known = lane.topics.get(name);
+    if (known !== undefined) return known;
+    if (lane.topics.size >= lane.options.topicsMax && !dropOneIdle(lane, nowMs)) throw new Refused('LIMIT');
+    return this.#makeTopic(lane, this.#lanes.indexOf(lane), name, nowMs);
+  }
+
+  #makeTopic(lane: LaneModel, laneIndex: number, name: string, nowMs: number): TopicModel {
+    const topic = new TopicModel(name, resolveConfig(lane.options.topicRules, name), seededId(lane.prng, EPOCH_LENGTH), laneIndex, nowMs);
+    lane.topics.set(name, topic);
+    push(this.streams, name, topic);
+    return topic;
+  }
+
+  #lane(index: number): LaneModel {
+    return this.#lanes[index] as LaneModel;
+  }
+}
+
+// ---- rules of one topic
+
+function remember(topic: TopicModel, name: string, ordinal: number, nowMs: number, { dedupKeysMax, dedupWindowMs }: LaneOptions): void {
+  for (const [known, { expiresAtMs }] of topic.dedup) if (expiresAtMs <= nowMs) topic.dedup.delete(known);
+  topic.dedup.delete(name);
+  if (topic.dedup.size >= dedupKeysMax) topic.dedup.delete([...topic.dedup.keys()][0] as string);
+  topic.dedup.set(name, { ordinal, expiresAtMs: nowMs + dedupWindowMs });
+}
+
+/** Kept messages [from, to] as a subscriber gets them: what has expired by its ttl is named, run by run. */
+function replay(topic: TopicModel, from: number, to: number, nowMs: number): ReplayItem[] {
+  const items: ReplayItem[] = [];
+  if (!topic.hasHistory) return items;
+  let expired: { kind: 'expired'; from: number; to: number } | null = null;
+  for (let ordinal = from; ordinal <= to; ordinal++) {
+    if (topic.entry(ordinal).expiresAtMs > nowMs) {
+      items.push({ kind: 'message', ordinal });
+      expired = null;
+    } else if (expired === null) items.push((expired = { kind: 'expired', from: ordinal, to: ordinal }));
+    else expired.to = ordinal;
+  }
+  return items;
+}
+
+function enterPresence(topic: TopicModel, session: ModelSession, data: unknown, membersMax: number): void {
+  const member = topic.presence.get(session.name);
+  const tell = (kind: 'join' | 'update'): void => {
+    const facts = memberFacts(topic.presence.get(session.name) as PresenceMember);
+    topic.presenceLog.push({ kind, data: { ...facts, count: topic.presence.size }, causedBy: session.session });
+  };
+  if (member === undefined) {
+    if (topic.presence.size >= membersMax) throw new Refused('LIMIT');
+    const sessions = new Set([session.session]);
+    topic.presence.set(session.name, { id: session.name, data, sessions, graceEndsAtMs: Number.POSITIVE_INFINITY });
+    tell('join');
+    return;
+  }
+  member.sessions.add(session.session);
+  member.graceEndsAtMs = Number.POSITIVE_INFINITY;
+  if (JSON.stringify(member.data) === JSON.stringify(data)) return;
+  member.data = data;
+  tell('update');
+}
+
+function leavePresence(topic: TopicModel, session: ModelSession, graceEndsAtMs: number | null): void {
+  const member = topic.presence.get(session.name);
+  if (member === undefined || !member.sessions.delete(session.session) || member.sessions.size > 0) return;
+  if (graceEndsAtMs !== null) {
+    member.graceEndsAtMs = graceEndsAtMs;
+    return;
+  }
+  topic.presence.delete(session.name);
+  topic.presenceLog.push({ kind: 'leave', data: { id: session.name, count: topic.presence.size }, causedBy: session.session });
+}
+
+function leaveTopic(topic: TopicModel, session: ModelSession, graceEndsAtMs: number | null, nowMs: number): void {
+  topic.sessions.delete(session.session);
+  topic.lastUsedMs = nowMs;
+  leavePresence(topic, session, graceEndsAtMs);
+}
+
+function dropOneIdle(lane: LaneModel, nowMs: number): boolean {
+  for (const topic of lane.topics.values()) {
+    if (topic.isIdle(nowMs)) return lane.topics.delete(topic.name);
+  }
+  return false;
+}
+
+function memberFacts({ id, data }: { readonly id: string; readonly data: unknown }): object {
+  return data === undefined ? { id } : { id, data };
+}
+
+/** Last matching rule that has a setting wins. */
+function resolveConfig(rules: readonly TopicRule[], topic: string): TopicConfig {
+  let config = DEFAULT_TOPIC_CONFIG;
+  for (const { match, history, ...settings } of rules) {
+    if (matchesPattern(match, topic)) config = { ...config, ...settings, history: { ...config.history, ...history } };
+  }
+  return config;
+}
+
+/** Written anew, so that the relay's own matcher is held against it. */
+export function matchesPattern(pattern: string, topic: string): boolean {
+  const [first = ''] = topic.split('.');
+  if (first.startsWith('$') && pattern.split('.')[0] !== first) return false;
+  const body = pattern
+    .split('.')
+    .map((token) => (token === '*' ? '[^.]+' : token === '>' ? '.+' : token.replace(/[$^|?+()[\]{}\\]/g, '\\$&')))
+    .join('\\.');
+  return new RegExp(`^${body}$`).test(topic);
+}
+
+function numberAt(record: Uint8Array, at: number): number {
+  return new DataView(record.buffer, record.byteOffset).getUint32(at, true);
+}
+
+function push<Key, Value>(map: Map<Key, Value[]>, at: Key, value: Value): void {
+  const list = map.get(at);
+  if (list === undefined) map.set(at, [value]);
+  else list.push(value);
+}
+
+const key = (session: number, name: number | string): string => `${session}:${name}`;

@@ -1,0 +1,443 @@
+/**
+ * A client of the simulator: speaks the wire protocol over the memory transport, believes nothing, and checks every frame it gets.
+ *
+ * What to do next is the simulator's to say; here is what is known about one client and what must follow from it.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { pack, unpackMany } from '../../src/protocol/codec.ts';
+import { CLOSE_CODES, WIRE_ERRORS, wireErrorName } from '../../src/protocol/codes.ts';
+import { MessageType, SPEC_BY_TYPE } from '../../src/protocol/types.ts';
+import { isRefusal, type MemoryClient, type MemoryRefusal, type MemoryTransport } from '../../src/transport/memory-transport.ts';
+import type { Entry, Expected, JoinPlan, Model, TopicModel } from './model.ts';
+import { type Asked, type Published, SubscriptionView } from './subscription-view.ts';
+
+export interface SimWorld {
+  readonly model: Model;
+  readonly transport: MemoryTransport;
+  readonly subscriptionsMax: number;
+  /** Which name a subscription number stands for, for the whole run. */
+  readonly subNames: Map<number, string>;
+  /** A drain has begun. */
+  readonly isDraining: boolean;
+  published(uid: number): Published | undefined;
+  markBad(session: number, id: number): void;
+  trace(who: string, what: string): void;
+  fail(what: string): never;
+}
+
+interface Command {
+  readonly id: number;
+  readonly type: number;
+  readonly name: string;
+  readonly asked: Asked;
+  /** Subscriptions that the relay could have counted when this was sent. */
+  readonly subscriptions: number;
+  /** Wrong on purpose: BAD_REQUEST. */
+  readonly isBad: boolean;
+}
+
+const code = (name: keyof typeof WIRE_ERRORS): number => WIRE_ERRORS[name].code;
+const PATTERN = /[*>]/;
+
+export class SimClient {
+  readonly index: number;
+  /** HELLO `client`; null: a new member with every connection. */
+  readonly name: string | null;
+  readonly #world: SimWorld;
+  #link: MemoryClient | null = null;
+  #nextId = 1;
+  #session = 0;
+  readonly #commands = new Map<number, Command>();
+  readonly views = new Map<string, SubscriptionView>();
+  readonly #bySub = new Map<number, SubscriptionView>();
+  /** Where each subscription stood when its connection ended. */
+  readonly positions = new Map<string, { readonly epoch: string; readonly offset: number }>();
+  /** Presence as folded from events, by topic; the member that is us is left out. */
+  readonly #folds = new Map<string, Map<string, unknown>>();
+  /** Messages sent that are answered with an id 0 at most. */
+  #faults = 0;
+  /** Close codes that we have asked for. */
+  readonly #deserved = new Set<number>();
+  #sessionId = '';
+  goaways = 0;
+  /** Smallest wait before it may connect again. */
+  closes = 0;
+
+  constructor(index: number, name: string | null, world: SimWorld) {
+    this.index = index;
+    this.name = name;
+    this.#world = world;
+  }
+
+  get isOnline(): boolean {
+    return this.#link?.isOpen ?? false;
+  }
+  get link(): MemoryClient | null {
+    return this.#link;
+  }
+  get label(): string {
+    return `c${this.index}`;
+  }
+  get pendingCount(): number {
+    return this.#commands.size;
+  }
+  /** Presence id of this connection. */
+  get memberId(): string {
+    return this.name ?? this.#sessionId;
+  }
+
+  // ---- life
+
+  /** True: connected, and HELLO is on its way (with `more` behind it). */
+  connect(windowBytes: number): MemoryRefusal | null {
+    const result = this.#world.transport.connect(
+      { message: (bytes) => this.#onFrame(bytes), closed: (closeCode, reason) => this.#onClosed(closeCode, reason) },
+      { windowBytes },
+    );
+    if (isRefusal(result)) return result;
+    this.#link = result;
+    this.#session = result.session.number;
+    this.#world.trace(this.label, `connects as session ${this.#session}, window ${windowBytes}`);
+    return null;
+  }
+
+  hello(): unknown[] {
+    const id = this.#command(MessageType.HELLO, '');
+    return [MessageType.HELLO, id, this.name === null ? {} : { client: this.name }];
+  }
+
+  close(): void {
+    this.#deserved.add(1000);
+    this.#world.trace(this.label, 'closes');
+    this.#link?.close(1000);
+  }
+
+  cut(): void {
+    this.#deserved.add(1006);
+    this.#world.trace(this.label, 'is cut off');
+    this.#link?.cut();
+  }
+
+  // ---- commands: each makes the message, `say` sends
+
+  subscribe(name: string, asked: Asked): unknown[] {
+    const id = this.#command(MessageType.SUBSCRIBE, name, asked);
+    return [MessageType.SUBSCRIBE, id, name, Object.keys(asked).length === 0 ? null : asked];
+  }
+
+  unsubscribe(name: string): unknown[] {
+    return [MessageType.UNSUBSCRIBE, this.#command(MessageType.UNSUBSCRIBE, name), name];
+  }
+
+  publish(published: Published, options: object | null, wantsReply: boolean): unknown[] {
+    const id = wantsReply ? this.#command(MessageType.PUBLISH, published.topic) : this.#silent();
+    return [MessageType.PUBLISH, id, published.topic, options, [published.uid, published.pad]];
+  }
+
+  history(name: string, options: object | null): unknown[] {
+    return [MessageType.HISTORY, this.#command(MessageType.HISTORY, name), name, options];
+  }
+
+  presence(name: string, options: object | null): unknown[] {
+    return [MessageType.PRESENCE, this.#command(MessageType.PRESENCE, name), name, options];
+  }
+
+  ping(): unknown[] {
+    return [MessageType.PING, this.#command(MessageType.PING, '')];
+  }
+
+  /** A command whose answer is BAD_REQUEST. */
+  bad(type: number, name: string, ...rest: readonly unknown[]): unknown[] {
+    const id = this.#command(type, name, {}, true);
+    this.#world.markBad(this.#session, id);
+    return [type, id, name, ...rest];
+  }
+
+  secondHello(): unknown[] {
+    return [MessageType.HELLO, this.#command(MessageType.HELLO, 'again'), {}];
+  }
+
+  /** Well formed, and no message: answered with id 0. */
+  fault(message: unknown): unknown {
+    this.#faults++;
+    return message;
+  }
+
+  /** Several messages in one WebSocket message. */
+  say(...messages: readonly unknown[]): void {
+    for (const message of messages) this.#world.trace(`${this.label} >`, show(message));
+    this.#link?.send(Buffer.concat(messages.map((message) => pack(message))));
+  }
+
+  /** Not a message at all; the relay will close with this code. */
+  sayRaw(bytes: Uint8Array, isBinary: boolean, closeCode: number): void {
+    this.#world.trace(`${this.label} >`, `${bytes.length} raw bytes, for ${closeCode}`);
+    this.#deserved.add(closeCode);
+    this.#faults++;
+    this.#link?.send(bytes, isBinary);
+  }
+
+  #command(type: number, name: string, asked: Asked = {}, isBad = false): number {
+    const id = this.#nextId++;
+    let subscriptions = this.views.size;
+    for (const other of this.#commands.values()) if (other.type === MessageType.SUBSCRIBE) subscriptions++;
+    this.#commands.set(id, { id, type, name, asked, subscriptions, isBad });
+    return id;
+  }
+
+  #silent(): number {
+    this.#faults++;
+    return 0;
+  }
+
+  // ---- what comes
+
+  #onFrame(bytes: Uint8Array): void {
+    for (const message of unpackMany(bytes) as unknown[][]) {
+      this.#world.trace(`${this.label} <`, show(message));
+      this.#onMessage(message);
+      if (!this.#link?.isOpen && this.#link !== null && this.#commands.size === 0 && this.views.size === 0) return;
+    }
+  }
+
+  #onMessage(message: readonly unknown[]): void {
+    const [type, first] = message as [number, number];
+    if (message.length !== SPEC_BY_TYPE[type]?.arity || SPEC_BY_TYPE[type]?.sender !== 'relay') this.#fail(`got ${show(message)}`);
+    switch (type) {
+      case MessageType.OK:
+        this.#onOk(first, message[2]);
+        return;
+      case MessageType.ERROR:
+        this.#onError(first, message[2] as number, message[4]);
+        return;
+      case MessageType.MESSAGE:
+      case MessageType.EVENT: {
+        const view = this.#bySub.get(first);
+        if (view === undefined) this.#fail(`${SPEC_BY_TYPE[type]?.name} of subscription ${first}, which we do not have`);
+        const topic = message[2] as string | null;
+        if (type === MessageType.MESSAGE) {
+          if ((topic === null) === view.isPattern) this.#fail(`message of ${view.name} with topic ${topic}`);
+          view.message(topic ?? view.name, message[3] as number, message[4] as object | null, message[5]);
+        } else {
+          view.event(topic ?? view.name, message[3] as string, message[4]);
+          this.#fold(view.name, message[3] as string, message[4]);
+        }
+        return;
+      }
+      case MessageType.GOAWAY:
+        this.goaways++;
+        if (!this.#world.isDraining || this.goaways > 1) this.#fail('GOAWAY out of the blue');
+        return;
+      default:
+        this.#fail(`got ${show(message)}`);
+    }
+  }
+
+  #take(id: number, what: string): Command {
+    const command = this.#commands.get(id);
+    if (command === undefined) this.#fail(`${what} for ${id}, which is no command of ours, or was answered before`);
+    this.#commands.delete(id);
+    return command;
+  }
+
+  #onOk(id: number, result: unknown): void {
+    const command = this.#take(id, 'OK');
+    if (command.isBad) this.#fail(`OK to ${commandText(command)}, which is wrong`);
+    const expected = this.#world.model.takeExpected(this.#session, id);
+    switch (command.type) {
+      case MessageType.HELLO:
+        if (command.name !== '') this.#fail('OK to a second HELLO');
+        this.#sessionId = (result as { session: string }).session;
+        return;
+      case MessageType.PING:
+        return;
+      case MessageType.SUBSCRIBE:
+        this.#onSubscribed(command, expected, result as { sub: number; replay: number; recovered?: boolean });
+        return;
+      case MessageType.UNSUBSCRIBE:
+        if (result !== null) this.#fail(`OK to ${commandText(command)} with ${show(result)}`);
+        this.#onUnsubscribed(command);
+        return;
+      default: {
+        const due = this.#dueOk(command, expected);
+        const got = command.type === MessageType.HISTORY ? withUids(result as { messages: unknown[][] }) : result;
+        if (this.#world.model.knowsRetention || command.type !== MessageType.HISTORY) this.#same(command, got, due.result);
+        if (command.type === MessageType.PUBLISH && due.entry !== undefined) this.#requireOwnCopies(due.entry, due.topic as TopicModel);
+        if (command.type === MessageType.PRESENCE) this.#compareFold(command.name, result as { count: number; members?: { id: string; data?: unknown }[] });
+      }
+    }
+  }
+
+  #dueOk(command: Command, expected: Expected | undefined): Extract<Expected, { kind: 'ok' }> {
+    if (expected === undefined) this.#fail(`OK to ${commandText(command)}, which no lane has handled`);
+    if (expected.kind === 'error') this.#fail(`OK to ${commandText(command)}, due is ERROR ${expected.code}`);
+    return expected;
+  }
+
+  #same(command: Command, got: unknown, due: unknown): void {
+    if (!isDeepStrictEqual(got, due)) this.#fail(`${commandText(command)} is answered ${show(got)}, due is ${show(due)}`);
+  }
+
+  #onSubscribed(command: Command, expected: Expected | undefined, result: { sub: number; replay: number; recovered?: boolean }): void {
+    const { name, asked } = command;
+    const isPattern = PATTERN.test(name);
+    const { sub, ...rest } = result;
+    const known = this.#world.subNames.get(sub);
+    if (known !== undefined && known !== name) this.#fail(`subscription ${sub} is ${name}, and was ${known}`);
+    this.#world.subNames.set(sub, name);
+    let view = this.views.get(name);
+    const isFirst = view === undefined;
+    if (view !== undefined && view.sub !== sub) this.#fail(`subscription to ${name} is ${sub}, and was ${view.sub}`);
+    if (view === undefined) {
+      const { model } = this.#world;
+      const published = (uid: number) => this.#world.published(uid);
+      const fail = (what: string): never => this.#fail(what);
+      view = new SubscriptionView(name, isPattern, sub, { model, session: this.#session, published, fail });
+      this.views.set(name, view);
+      this.#bySub.set(sub, view);
+      if (this.views.size > this.#world.subscriptionsMax) this.#fail(`${this.views.size} subscriptions, subscriptionsMax is ${this.#world.subscriptionsMax}`);
+    }
+    if (isPattern) {
+      const recovery = asked.since === undefined ? {} : { recovered: false, reason: 'NO_HISTORY' };
+      this.#same(command, rest, { epoch: null, offset: 0, ...recovery, replay: 0 });
+      view.joinedPattern(asked, isFirst);
+      return;
+    }
+    const due = this.#dueOk(command, expected);
+    if (this.#world.model.knowsRetention) this.#same(command, rest, due.result);
+    view.joined(asked, due.join as JoinPlan, result, isFirst);
+    this.#folds.delete(name);
+  }
+
+  #onUnsubscribed({ name }: Command): void {
+    const view = this.views.get(name);
+    if (view === undefined) this.#fail(`unsubscribed from ${name}, which we did not have`);
+    this.#dropView(view);
+  }
+
+  #dropView(view: SubscriptionView): void {
+    const { position } = view;
+    if (position !== null && position.offset > 0) this.positions.set(view.name, position);
+    this.views.delete(view.name);
+    this.#bySub.delete(view.sub);
+    this.#folds.delete(view.name);
+  }
+
+  #onError(id: number, errorCode: number, details: unknown): void {
+    const name = wireErrorName(errorCode);
+    if (WIRE_ERRORS[name].retryable && errorCode !== code('INTERNAL') && !hasRetryAfter(details)) this.#fail(`${name} without retryAfterMs`);
+    if (errorCode === code('INTERNAL')) this.#fail('INTERNAL');
+    if (id === 0) {
+      if (this.#faults-- <= 0) this.#fail(`${name} with id 0, and nothing asked for it`);
+      return;
+    }
+    const command = this.#take(id, name);
+    const expected = this.#world.model.takeExpected(this.#session, id);
+    if (errorCode === code('LANE_RESTARTED')) {
+      if (!this.#world.model.wasLost(this.#session, id)) this.#fail(`LANE_RESTARTED to ${commandText(command)}, which was not lost`);
+      return;
+    }
+    if (expected !== undefined) {
+      if (expected.kind === 'ok') this.#fail(`${name} to ${commandText(command)}, due is OK ${show(expected.result)}`);
+      if (expected.code !== errorCode) this.#fail(`${name} to ${commandText(command)}, due is ${wireErrorName(expected.code)}`);
+      return;
+    }
+    if (!this.#isFrontError(command, errorCode)) this.#fail(`${name} to ${commandText(command)}`);
+  }
+
+  /** Errors that the front answers by itself, and may. */
+  #isFrontError(command: Command, errorCode: number): boolean {
+    const isPattern = PATTERN.test(command.name);
+    switch (errorCode) {
+      case code('OVERLOADED'):
+        return command.name !== '';
+      case code('BAD_REQUEST'):
+        return command.isBad;
+      case code('LIMIT'):
+        return command.type === MessageType.SUBSCRIBE && command.subscriptions >= this.#world.subscriptionsMax;
+      case code('CONFLICT'):
+        return command.type === MessageType.HELLO ? command.name !== '' : isPattern && this.#isBusy(command);
+      case code('NOT_FOUND'):
+        return command.type === MessageType.UNSUBSCRIBE && isPattern && !this.views.has(command.name);
+      default:
+        return false;
+    }
+  }
+
+  /** Another command for the same pattern was under way. */
+  #isBusy(command: Command): boolean {
+    return [...this.#commands.values()].some((other) => other.name === command.name && other.id < command.id);
+  }
+
+  #requireOwnCopies(entry: Entry, topic: TopicModel): void {
+    for (const view of this.views.values()) {
+      if (view.name === topic.name || (view.isPattern && view.covers(topic.name))) view.requireOwnCopy(entry, topic);
+    }
+  }
+
+  // ---- presence, folded from events as a client would
+
+  #fold(name: string, kind: string, data: unknown): void {
+    if (kind === 'lost') this.#folds.delete(name);
+    const members = this.#folds.get(name);
+    if (members === undefined) return;
+    const { id, count, ...rest } = data as { id: string; count: number; data?: unknown };
+    if (kind === 'join' || kind === 'update') members.set(id, rest.data);
+    else if (kind === 'leave') members.delete(id);
+  }
+
+  #compareFold(name: string, { members }: { readonly members?: { id: string; data?: unknown }[] }): void {
+    if (members === undefined || !(this.views.get(name)?.isWatching ?? false)) return;
+    const others = new Map(members.filter(({ id }) => id !== this.memberId).map(({ id, data }) => [id, data]));
+    const fold = this.#folds.get(name);
+    fold?.delete(this.memberId);
+    if (fold !== undefined && !isDeepStrictEqual(fold, others)) {
+      this.#fail(`presence of ${name} folds to ${show([...fold])}, the relay says ${show([...others])}`);
+    }
+    this.#folds.set(name, others);
+  }
+
+  // ---- the end
+
+  #onClosed(closeCode: number, reason: string): void {
+    this.#world.trace(`${this.label} <`, `closed ${closeCode} ${reason}`);
+    this.closes++;
+    const allowed: number[] = [CLOSE_CODES.SLOW_CONSUMER.code, CLOSE_CODES.NO_PONG.code, CLOSE_CODES.NO_HELLO.code];
+    if (this.#world.isDraining) allowed.push(CLOSE_CODES.SHUTDOWN.code);
+    if (!this.#deserved.has(closeCode) && !allowed.includes(closeCode)) this.#fail(`closed with ${closeCode} ${reason}`);
+    for (const view of [...this.views.values()]) this.#dropView(view);
+    this.#commands.clear();
+    this.#deserved.clear();
+    this.#faults = 0;
+    this.goaways = 0;
+    this.#link = null;
+  }
+
+  /** Nothing is under way any more. */
+  finish(): void {
+    if (!this.isOnline) return;
+    for (const command of this.#commands.values()) this.#fail(`no answer to ${commandText(command)}`);
+    for (const view of this.views.values()) view.finish();
+  }
+
+  #fail(what: string): never {
+    this.#world.fail(`${this.label} (session ${this.#session}): ${what}`);
+  }
+}
+
+function withUids<Result extends { readonly messages: readonly unknown[][] }>(result: Result): object {
+  return { ...result, messages: result.messages.map(([offset, meta, payload]) => [offset, meta, (payload as [number])[0]]) };
+}
+
+function hasRetryAfter(details: unknown): boolean {
+  return typeof (details as { retryAfterMs?: unknown } | null)?.retryAfterMs === 'number';
+}
+
+function commandText({ type, id, name, asked }: Command): string {
+  return `${SPEC_BY_TYPE[type]?.name} ${id} ${name} ${show(asked)}`;
+}
+
+/** Short and stable: what a trace prints and the hash is made of. */
+export function show(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) => (typeof part === 'bigint' ? Number(part) : typeof part === 'string' && part.length > 40 ? `${part.length} characters` : part)) ?? 'nothing';
+}

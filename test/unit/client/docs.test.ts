@@ -1,0 +1,80 @@
+/** docs/client.md: its examples run, and its table of options is the code's. */
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { type Client, type ClientOptions, createClient } from '../../../src/client/index.ts';
+import { fillOptions } from '../../../src/client/options.ts';
+import { MiniRelay } from '../../contract/client/mini-relay.ts';
+import { forbidUnhandledRejections } from './harness.ts';
+
+const page = readFileSync(new URL('../../../docs/client.md', import.meta.url), 'utf8');
+const examples = [...page.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => code as string);
+
+/** Long enough for an example's own work on a relay in memory; most of their loops have no end. */
+const EXAMPLE_MS = 60;
+
+/** What the examples leave to their reader. */
+const READER = {
+  url: 'ws://docs.test',
+  readings: [1, 2, 3],
+  save: async () => {},
+  show() {},
+  log() {},
+  load: async () => undefined,
+  store: async () => {},
+  handle: async () => {},
+  askForAccess() {},
+  tryLater() {},
+  console: { log() {}, warn() {} },
+};
+
+t.ok(examples.length >= 12, 'the examples are found');
+
+for (const [index, code] of examples.entries()) {
+  t.test(`example ${index + 1}: ${code.trim().split('\n')[0]}`, async (t) => {
+    forbidUnhandledRejections(t);
+    const relay = new MiniRelay();
+    const clients: Client[] = [];
+    const connectTo = (options: ClientOptions): Client => {
+      const client = createClient({ ...options, webSocket: relay.WebSocket });
+      clients.push(client);
+      return client;
+    };
+    const names = {
+      ...READER,
+      createClient: connectTo,
+      ...(code.includes('const client =') ? {} : { client: connectTo({ url: READER.url }) }),
+    };
+    await clients[0]?.connect();
+    for (const topic of ['orders', 'orders.new', 'prices', 'scores', 'chat.lobby']) void clients[0]?.publish(topic, 'x');
+    const AsyncFunction = (async () => {}).constructor as new (...args: string[]) => (...args: unknown[]) => Promise<void>;
+    const run = new AsyncFunction(...Object.keys(names), code.replace(/^import .*$/gm, ''));
+    let failure: unknown;
+    const done = run(...Object.values(names)).catch((error) => (failure = error));
+    await Promise.race([done, new Promise((resolve) => setTimeout(resolve, EXAMPLE_MS))]);
+    await Promise.all(clients.map((client) => client.close({ timeoutMs: 20 })));
+    t.equal(failure, undefined);
+  });
+}
+
+t.test('every option stands in the table with its default', async (t) => {
+  const rows = new Map(
+    [...page.matchAll(/^\| `([\w.]+)` \| ([^|]+) \|/gm)].map(([, name, value]) => [name as string, (value as string).trim()]),
+  );
+  const {
+    url: _,
+    client: _client,
+    token: _token,
+    platform: _platform,
+    pingIdleMs: _ping,
+    ...filled
+  } = fillOptions({ url: 'ws://x' });
+  const flat = Object.entries(filled).flatMap(([name, value]) =>
+    typeof value === 'object'
+      ? Object.entries(value).map(([inner, innerValue]) => [`${name}.${inner}`, innerValue])
+      : [[name, value]],
+  );
+  for (const [name, value] of flat as [string, number | string][]) {
+    const stated = rows.get(name);
+    t.equal(stated?.replace(/(?<=\d) (?=\d)/g, ''), String(value), name);
+  }
+});

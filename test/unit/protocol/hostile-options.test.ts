@@ -1,0 +1,102 @@
+/**
+ * Options from somebody who means harm.
+ *
+ * The story: msgpackr gives extension types meanings of its own (BigInt, Set, RegExp, references back into the value), and options are decoded
+ * and encoded again. A BigInt in presence data could not be compared, a circle could not be packed, a Set passed for two bytes whatever was in
+ * it, and thirty references to references made gigabytes out of 500 bytes: each of them ended the lane, or for a pattern the whole relay.
+ */
+import t from 'tap';
+import { Front } from '../../../src/front/front.ts';
+import { decodeOptions, subscribeOptions } from '../../../src/protocol/options.ts';
+import { skipValue } from '../../../src/protocol/skip.ts';
+import { Rig } from '../front/http-rig.ts';
+
+const fixstr = (text: string): number[] => [0xa0 | text.length, ...new TextEncoder().encode(text)];
+const word = (value: number): number[] => [value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff];
+/** What follows is known by this number from here on. */
+const named = (id: number): number[] => [0xd6, 0x69, ...word(id)];
+/** What was named so. */
+const reference = (id: number): number[] => [0xd6, 0x70, ...word(id)];
+
+/** Every level twice the one before: 2^levels elements. */
+function doublings(levels: number): number[] {
+  const lists = Array.from({ length: levels }, (_, level) => [
+    ...named(level),
+    0x92,
+    ...(level === 0 ? [0x01, 0x01] : [...reference(level - 1), ...reference(level - 1)]),
+  ]);
+  return [0xdc, 0, levels, ...lists.flat()];
+}
+
+const HOSTILE = [
+  { name: 'a BigInt', value: [0xd4, 0x42, 0xff] },
+  { name: 'a list that holds itself', value: [...named(1), 0x91, ...reference(1)] },
+  { name: 'lists that double thirty times', value: doublings(30) },
+  { name: 'a set', value: [0xd4, 0x73, 0x00, 0x93, 0x01, 0x02, 0x03] },
+  { name: 'a regular expression', value: [0xd4, 0x78, 0x00, 0x92, ...fixstr('(a+)+$'), ...fixstr('g')] },
+  { name: 'an error', value: [0xd4, 0x65, 0x00, 0x92, ...fixstr('Error'), ...fixstr('x')] },
+  { name: 'a typed array', value: [0xc7, 0x03, 0x74, 0x01, 0x00, 0x00] },
+  { name: 'strings bundled somewhere else', value: [0xd6, 0x62, ...word(0xffff_fff0), 0x01] },
+  { name: 'a record', value: [0xd4, 0x72, 0x41, 0x91, ...fixstr('a'), 0x01] },
+  { name: 'an extension nobody knows', value: [0xd4, 0x05, 0x00] },
+  { name: 'ext 8 of nothing', value: [0xc7, 0x00, 0x05] },
+  { name: 'ext 16', value: [0xc8, 0x00, 0x01, 0x42, 0xff] },
+  { name: 'ext 32', value: [0xc9, 0x00, 0x00, 0x00, 0x01, 0x42, 0xff] },
+] as const;
+
+/** Values of the list that follow an extension's own bytes are elements of their own. */
+function inList(value: readonly number[]): number[] {
+  const bytes = Uint8Array.from(value);
+  let count = 0;
+  for (let at = 0; at < bytes.length; count++) at = skipValue(bytes, at, bytes.length);
+  return [0x90 | count, ...value];
+}
+
+for (const { name, value } of HOSTILE) {
+  t.test(`options refuse ${name}, wherever it stands`, async (t) => {
+    for (const options of [
+      [0x81, ...fixstr('presence'), 0x81, ...fixstr('a'), ...inList(value)],
+      [0x81, ...fixstr('since'), ...inList(value)],
+      [0xde, 0x00, 0x01, ...fixstr('other'), 0xdd, 0, 0, 0, 1, ...inList(value)],
+      [0xdf, 0, 0, 0, 1, ...inList(value), 0xc0],
+    ]) {
+      const bytes = Uint8Array.from(options);
+      t.equal(skipValue(bytes, 0, bytes.length), bytes.length, 'well formed');
+      t.throws(() => decodeOptions(bytes, 0, bytes.length), { codeName: 'BAD_REQUEST', message: /extension/ });
+    }
+  });
+
+  for (const topic of ['room', 'room.*']) {
+    t.test(`a SUBSCRIBE to ${topic} with ${name} in its presence gets an answer, and the relay lives`, async (t) => {
+      const rig = new Rig();
+      const client = rig.connect('mallory');
+      const message = Uint8Array.from([0x94, 3, 9, ...fixstr(topic), 0x81, ...fixstr('presence'), 0x81, ...fixstr('a'), ...inList(value)]);
+      t.ok(rig.front instanceof Front);
+      rig.front.onMessage([...rig.front.sessions].at(-1)!, message, true);
+      rig.run();
+      t.match(client.received(33), [[33, 9, 100]]);
+      client.say([14, 10]);
+      t.match(client.received(32).at(-1), [32, 10]);
+    });
+  }
+}
+
+t.test('a time stamp is MessagePack’s own, and may stand in presence data', async (t) => {
+  const bytes = Uint8Array.from([0x81, ...fixstr('presence'), 0x81, ...fixstr('at'), 0xd6, 0xff, 0, 0, 0, 7]);
+  const { presence } = subscribeOptions(decodeOptions(bytes, 0, bytes.length), 100);
+  t.same(presence, { data: { at: new Date(7_000) } });
+});
+
+for (const { name, value } of [
+  { name: 'bytes', value: [0xc4, 0x01, 0x00] },
+  { name: 'a time', value: [0xd6, 0xff, 0, 0, 0, 7] },
+]) {
+  t.test(`presence is true, a map or 'watch', not ${name}`, async (t) => {
+    const bytes = Uint8Array.from([0x81, ...fixstr('presence'), ...value]);
+    t.throws(() => subscribeOptions(decodeOptions(bytes, 0, bytes.length), 100), { codeName: 'BAD_REQUEST', message: /presence must be/ });
+  });
+}
+
+t.test('options that are a time are no map', async (t) => {
+  t.throws(() => decodeOptions(Uint8Array.from([0xd6, 0xff, 0, 0, 0, 7]), 0, 6), { codeName: 'BAD_REQUEST', message: /must be a map/ });
+});
