@@ -9,7 +9,7 @@
  * Not quite equal work: the relay answers each publish (one OK to its sender) unless --no-acks is given; the floor answers nothing.
  * Flags besides --name, --rounds, --servers, --port and --settle go to the bench (see `relay bench --help`). Writes bench/results/NAME.json.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -23,19 +23,25 @@ interface ServerKind {
   readonly args: (port: number) => readonly string[];
 }
 
-const RELAY = (lanes: number): ServerKind => ({
+/** As `npm start` runs it: built, with the young generation kept small. `extra` are settings, `name=value`. */
+const relay = (lanes: string, extra: readonly string[]): ServerKind => ({
   target: 'relay',
   path: '/v1/connect',
-  args: (port) => ['src/cli/main.ts', 'serve', '--port', String(port), '--lanes', String(lanes), '--ops-port', '0'],
+  args: (port) => [
+    ...['--max-semi-space-size=2', 'dist/server/main.js', 'serve', '--ops-port=0', '--connect-rate-per-second=100000'],
+    ...[`--port=${port}`, `--lanes=${lanes}`, ...extra.map((setting) => `--${setting}`)],
+  ],
 });
-const SERVERS: Readonly<Record<string, ServerKind>> = {
-  floor: { target: 'raw', path: '/', args: (port) => ['bench/peers/uws-floor.ts', '--port', String(port)] },
-  'relay-1': RELAY(1),
-  'relay-2': RELAY(2),
-  'relay-0': RELAY(0),
-};
+const FLOOR: ServerKind = { target: 'raw', path: '/', args: (port) => ['bench/peers/uws-floor.ts', '--port', String(port)] };
+
+/** `floor`, or `relay-LANES` with settings behind plus signs: `relay-1+doorbell=waitAsync+rearm-empty-turns=4`. */
+function serverKind(name: string): ServerKind | null {
+  if (name === 'floor') return FLOOR;
+  const [kind = '', ...extra] = name.split('+');
+  const lanes = /^relay-(\d+)$/.exec(kind)?.[1];
+  return lanes === undefined ? null : relay(lanes, extra);
+}
 const DEFAULT_SERVERS = 'floor,relay-1,relay-0';
-const REFERENCE = 'floor';
 
 const ROUNDS_MAX = 100;
 const LISTEN_TIMEOUT_MS = 20_000;
@@ -75,10 +81,18 @@ const FIGURES = {
   'RSS MB': (result: BenchResult) => result.serverRssMb,
   'RSS peak MB': (result: BenchResult) => result.serverRssPeakMb,
   'lag p99 ms': (result: BenchResult) => result.generatorLagMs.p99,
+  'deliveries/s': (result: BenchResult) => result.deliveriesPerSecond,
   lost: (result: BenchResult) => result.lost,
+  duplicated: (result: BenchResult) => result.duplicated,
+  reordered: (result: BenchResult) => result.reordered,
 } as const;
 type Figure = keyof typeof FIGURES;
 const FIGURE_NAMES = Object.keys(FIGURES) as Figure[];
+
+/** Commas separate servers, but a setting's value may hold some (JSON): a server begins with its name. */
+function splitServers(list: string): string[] {
+  return list.split(/,(?=floor|relay-)/);
+}
 
 function readSettings(argv: readonly string[]): Settings {
   const own: Record<string, string> = { rounds: '5', servers: DEFAULT_SERVERS, port: '0', settle: '60' };
@@ -98,10 +112,9 @@ function readSettings(argv: readonly string[]): Settings {
     }
     return value;
   };
-  const servers = (own['servers'] ?? '').split(',');
+  const servers = splitServers(own['servers'] ?? '');
   for (const server of servers) {
-    if (!Object.hasOwn(SERVERS, server))
-      problems.push(`--servers: '${server}' is unknown; known: ${Object.keys(SERVERS).join(', ')}`);
+    if (serverKind(server) === null) problems.push(`--servers: '${server}' is neither floor nor relay-LANES[+setting=value ...]`);
   }
   const name = own['name'] ?? '';
   if (!/^[\w.-]+$/.test(name)) problems.push(`--name must be a file name of letters, digits, '.', '_' and '-', got '${name}'`);
@@ -193,7 +206,7 @@ async function waitForQuiet(secondsMax: number): Promise<void> {
 }
 
 async function runOnce(settings: Settings, server: string, round: number): Promise<Run> {
-  const kind = SERVERS[server] as ServerKind;
+  const kind = serverKind(server) as ServerKind;
   const port = settings.port === 0 ? await freePort() : settings.port;
   await waitForQuiet(settings.settleSecondsMax);
   const child = await startServer(kind, port);
@@ -238,28 +251,26 @@ function figuresOf(runs: readonly Run[], server: string, rounds: number, figure:
 interface Comparison {
   readonly server: string;
   readonly figure: Figure;
-  /** Floor's median over the server's: below 1 the server needs more. */
+  /** The server's median over the reference's: above 1 the server needs more. */
   readonly ratioOfMedians: number;
-  /** Median of floor / server taken round by round. */
+  /** Median of server / reference taken round by round. */
   readonly medianOfRatios: number;
 }
 
 function compare(runs: readonly Run[], settings: Settings): Comparison[] {
-  if (!settings.servers.includes(REFERENCE)) return [];
-  return settings.servers
-    .filter((server) => server !== REFERENCE)
-    .flatMap((server) =>
-      (['cpu us/delivery', 'p50 ms', 'p99 ms', 'RSS MB'] as const).map((figure) => {
-        const floor = figuresOf(runs, REFERENCE, settings.rounds, figure);
-        const own = figuresOf(runs, server, settings.rounds, figure);
-        return {
-          server,
-          figure,
-          ratioOfMedians: median(floor) / median(own),
-          medianOfRatios: median(own.map((value, index) => (floor[index] ?? Number.NaN) / value)),
-        };
-      }),
-    );
+  const reference = settings.servers[0] as string;
+  return settings.servers.slice(1).flatMap((server) =>
+    (['cpu us/delivery', 'p50 ms', 'p99 ms', 'RSS MB'] as const).map((figure) => {
+      const floor = figuresOf(runs, reference, settings.rounds, figure);
+      const own = figuresOf(runs, server, settings.rounds, figure);
+      return {
+        server,
+        figure,
+        ratioOfMedians: median(own) / median(floor),
+        medianOfRatios: median(own.map((value, index) => value / (floor[index] ?? Number.NaN))),
+      };
+    }),
+  );
 }
 
 function printTable(rows: readonly (readonly string[])[]): void {
@@ -271,6 +282,7 @@ function printTable(rows: readonly (readonly string[])[]): void {
 }
 
 const settings = readSettings(process.argv.slice(2));
+execFileSync(process.execPath, ['scripts/build-server.ts'], { cwd: root });
 const runs: Run[] = [];
 for (let round = 0; round < settings.rounds; round++) {
   // Rotated, so that no server always comes first after a pause or last on a warm machine.
@@ -314,7 +326,7 @@ printTable([
   ]),
 ]);
 if (comparisons.length > 0) {
-  process.stdout.write('\nfloor / server (below 1: the server needs more)\n');
+  process.stdout.write(`\nserver / ${settings.servers[0]} (above 1: the server needs more)\n`);
   printTable([
     ['', 'figure', 'of medians', 'median of pairs'],
     ...comparisons.map(({ server, figure, ratioOfMedians, medianOfRatios }) => [

@@ -30,7 +30,6 @@ export const LIBRARY_ROOMS: Readonly<Record<string, string>> = {
   msgpackr: 'protocol',
   'prom-client': 'telemetry',
   'hdr-histogram-js': 'telemetry',
-  '@msgpack/msgpack': 'client',
 };
 
 /** Rooms that run in a browser or are deterministic: nothing of Node's. */

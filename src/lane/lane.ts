@@ -298,7 +298,7 @@ export class Lane {
     const name = this.#keyText(header);
     this.#patterns.join(name, sub, session.session);
     if (!session.patterns.includes(name)) session.patterns.push(name);
-    const recovery: Recovery | null = options.since === null ? null : { recovered: false, reason: 'NO_HISTORY' };
+    const recovery: Recovery | null = options.since === null && options.last === 0 ? null : { recovered: false, reason: 'NO_HISTORY' };
     const flags = JoinFlag.PATTERN | (SLOW_CONSUMER_POLICIES.indexOf(options.policy ?? 'disconnect') << JoinFlag.POLICY_SHIFT);
     this.#out.join(
       {

@@ -55,30 +55,67 @@ t.test(
 );
 
 for (const lanes of [1, 0]) {
-  t.test(
-    `lanes=${lanes}: bursts from many clients into a tiny ring: the SDK tries again until all is published once`,
-    async (t) => {
-      const relay = await startRelay(t, { lanes, ...TINY });
-      const reader = await Reader.open(await openClient(t, relay.url), 'room');
-      const publishers = await Promise.all(range(1, 5).map(() => openClient(t, relay.url, { publishAttemptsMax: 100 })));
-      const results = await Promise.all(
-        publishers.flatMap((client, publisher) =>
-          range(1, 200).map((number) => client.publish('room', payloadOf(publisher * 1_000 + number))),
-        ),
-      );
-      await reader.until(({ messages }) => messages.length >= results.length);
-      t.same(
-        results.map(({ offset }) => offset).sort((one, other) => one - other),
-        range(1, 1_000),
-        'every publish was done, none twice',
-      );
-      t.same(
-        reader.payloads.map(numberIn).sort((one, other) => one - other),
-        range(0, 4).flatMap((publisher) => range(publisher * 1_000 + 1, publisher * 1_000 + 200)),
-        'every message came once',
-      );
-      t.same(reader.losses, []);
-      t.ok((await relay.metric('relay_lane_ingress_full_total')) > 0, 'the ring was full at times');
-    },
+  t.test(`lanes=${lanes}: bursts that come in at the same moment fill the ring: each publish gets one answer`, async (t) => {
+    const relay = await startRelay(t, { lanes, ...TINY });
+    const reader = await Reader.open(await openClient(t, relay.url), 'room');
+    const raws = await Promise.all(range(1, 6).map(() => RawClient.open(t, relay.port)));
+    // While the relay stands still, all of it gathers in its sockets; it finds everything in one turn.
+    relay.program.kill('SIGSTOP');
+    const sent = raws.flatMap((raw, client) =>
+      range(1, 45).map((number) => {
+        const id = raw.nextId();
+        raw.send([PUBLISH, id, 'room', null, payloadOf(100 * client + number)]);
+        return { raw, id, number: 100 * client + number };
+      }),
+    );
+    await Promise.all(raws.map((raw) => raw.flushed()));
+    relay.program.kill('SIGCONT');
+
+    const outcomes = await Promise.all(sent.map(async ({ raw, id, number }) => ({ number, answer: await raw.answer(id) })));
+    const done = outcomes.filter(({ answer }) => answer[0] === OK).map(({ number }) => number);
+    const refused = outcomes.filter(({ answer }) => answer[0] !== OK);
+    t.ok(done.length > 0 && refused.length > 0, `${done.length} were done, ${refused.length} were not`);
+    t.ok(refused.every(({ answer }) => answer[2] === OVERLOADED && answer[4].retryAfterMs === 20));
+    await reader.until(({ messages }) => messages.length >= done.length);
+    t.match(await (raws[0] as RawClient).request(PUBLISH, 'room', null, payloadOf(0)), [OK]);
+    await reader.until(({ payloads }) => numberIn(payloads.at(-1)) === 0);
+    t.same(
+      reader.payloads.map(numberIn).sort(ascending),
+      [0, ...done].sort(ascending),
+      'what got OK was delivered, nothing else',
+    );
+    for (const raw of raws) await raw.ask(PING);
+    t.ok(
+      sent.every(
+        ({ raw, id }) => raw.messages.filter(([type, other]) => (type === OK || type === ERROR) && other === id).length === 1,
+      ),
+      'one answer each',
+    );
+  });
+}
+
+t.test('the SDK tries again what an overloaded lane refused, until all is published once', async (t) => {
+  const { relay, faults } = await startFaultyRelay(t, { lanes: 1, laneStallMs: 60_000, ...TINY });
+  const reader = await Reader.open(await openClient(t, relay.url), 'room');
+  const publishers = await Promise.all(range(1, 4).map(() => openClient(t, relay.url, { publishAttemptsMax: 1_000 })));
+  faults.arm(0, 'hold');
+  const publishes = publishers.flatMap((client, publisher) =>
+    range(1, 100).map((number) => client.publish('room', payloadOf(publisher * 1_000 + number))),
   );
+  while ((await relay.metric('relay_lane_ingress_full_total')) === 0);
+  faults.release(0);
+  const results = await Promise.all(publishes);
+  await reader.until(({ messages }) => messages.length >= results.length);
+
+  t.same(results.map(({ offset }) => offset).sort(ascending), range(1, 400), 'every publish was done, none twice');
+  t.same(
+    reader.payloads.map(numberIn).sort(ascending),
+    range(0, 3).flatMap((publisher) => range(publisher * 1_000 + 1, publisher * 1_000 + 100)),
+    'every message came once',
+  );
+  t.same(reader.losses, []);
+});
+
+function ascending(one: number, other: number): number {
+  return one - other;
 }

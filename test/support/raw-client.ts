@@ -150,6 +150,11 @@ export class RawClient {
     this.#writeFrame(OPCODE_TEXT, Buffer.from(text));
   }
 
+  /** Resolves when all that was sent is with the kernel. */
+  flushed(): Promise<void> {
+    return new Promise((resolve) => void this.#socket.write('', () => resolve()));
+  }
+
   /** Sends a command under an id of its own; resolves with its OK or ERROR. */
   request(type: number, ...rest: unknown[]): Promise<WireMessage> {
     const id = this.nextId();

@@ -2,8 +2,8 @@
  * Options from somebody who means harm.
  *
  * The story: msgpackr gives extension types meanings of its own (BigInt, Set, RegExp, references back into the value), and options are decoded
- * and encoded again. A BigInt in presence data could not be compared, a circle could not be packed, a Set passed for two bytes whatever was in
- * it, and thirty references to references made gigabytes out of 500 bytes: each of them ended the lane, or for a pattern the whole relay.
+ * and used. A BigInt in presence data could not be compared with the data before it, and ended the lane: one message, every topic of that
+ * lane begun anew. Options need no extension type, so none is let through but the time stamp, which is MessagePack's own.
  */
 import t from 'tap';
 import { Front } from '../../../src/front/front.ts';
@@ -18,14 +18,13 @@ const named = (id: number): number[] => [0xd6, 0x69, ...word(id)];
 /** What was named so. */
 const reference = (id: number): number[] => [0xd6, 0x70, ...word(id)];
 
-/** Every level twice the one before: 2^levels elements. */
+/** Every list holds the one before twice: 2^levels elements. */
 function doublings(levels: number): number[] {
-  const lists = Array.from({ length: levels }, (_, level) => [
+  return Array.from({ length: levels }, (_, level) => [
     ...named(level),
     0x92,
     ...(level === 0 ? [0x01, 0x01] : [...reference(level - 1), ...reference(level - 1)]),
-  ]);
-  return [0xdc, 0, levels, ...lists.flat()];
+  ]).flat();
 }
 
 const HOSTILE = [
@@ -35,6 +34,7 @@ const HOSTILE = [
   { name: 'a set', value: [0xd4, 0x73, 0x00, 0x93, 0x01, 0x02, 0x03] },
   { name: 'a regular expression', value: [0xd4, 0x78, 0x00, 0x92, ...fixstr('(a+)+$'), ...fixstr('g')] },
   { name: 'an error', value: [0xd4, 0x65, 0x00, 0x92, ...fixstr('Error'), ...fixstr('x')] },
+  { name: 'an array of BigInts', value: [0xc7, 0x09, 0x74, 0x09, 0, 0, 0, 0, 0, 0, 0, 0] },
   { name: 'a typed array', value: [0xc7, 0x03, 0x74, 0x01, 0x00, 0x00] },
   { name: 'strings bundled somewhere else', value: [0xd6, 0x62, ...word(0xffff_fff0), 0x01] },
   { name: 'a record', value: [0xd4, 0x72, 0x41, 0x91, ...fixstr('a'), 0x01] },
@@ -44,12 +44,12 @@ const HOSTILE = [
   { name: 'ext 32', value: [0xc9, 0x00, 0x00, 0x00, 0x01, 0x42, 0xff] },
 ] as const;
 
-/** Values of the list that follow an extension's own bytes are elements of their own. */
+/** In a list: what follows an extension's own bytes is an element by itself, whatever msgpackr makes of it. */
 function inList(value: readonly number[]): number[] {
   const bytes = Uint8Array.from(value);
   let count = 0;
   for (let at = 0; at < bytes.length; count++) at = skipValue(bytes, at, bytes.length);
-  return [0x90 | count, ...value];
+  return [0xdc, 0, count, ...value];
 }
 
 for (const { name, value } of HOSTILE) {
@@ -62,7 +62,7 @@ for (const { name, value } of HOSTILE) {
     ]) {
       const bytes = Uint8Array.from(options);
       t.equal(skipValue(bytes, 0, bytes.length), bytes.length, 'well formed');
-      t.throws(() => decodeOptions(bytes, 0, bytes.length), { codeName: 'BAD_REQUEST', message: /extension/ });
+      t.throws(() => decodeOptions(bytes, 0, bytes.length), { codeName: 'BAD_REQUEST' });
     }
   });
 
