@@ -16,12 +16,16 @@ const quiet = process.argv.includes('--quiet');
 const say = (text) => console.error(`setup: ${text}`);
 
 if (process.platform !== 'linux' || process.arch !== 'x64') {
-  say(`needs linux x64 (glibc 2.27 or later), this is ${process.platform} ${process.arch}: the pinned uWebSockets.js build exists for that only`);
+  say(
+    `needs linux x64 (glibc 2.27 or later), this is ${process.platform} ${process.arch}: the pinned uWebSockets.js build exists for that only`,
+  );
   process.exit(1);
 }
 
 // The stamp is written last, so an install that was cut off is done again.
-const wanted = createHash('sha256').update(readFileSync(`${root}package-lock.json`)).digest('hex');
+const wanted = createHash('sha256')
+  .update(readFileSync(`${root}package-lock.json`))
+  .digest('hex');
 const found = existsSync(stampFile) ? readFileSync(stampFile, 'utf8') : '';
 
 if (found === wanted && existsSync(nodeFile)) {

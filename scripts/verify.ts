@@ -87,7 +87,9 @@ function stepsOf({ withBenches, filters }: VerifyOptions): Step[] {
         '--reporter=summary',
         '.',
       ]),
-      commandStep('generated pages', 'generate-docs', [process.execPath, ...NODE_FLAGS, 'scripts/generate-docs.ts', '--check']),
+      ...['generate-docs', 'generate-protocol-frames', 'generate-performance'].map((name) =>
+        commandStep(`generated pages (${name})`, name, [process.execPath, ...NODE_FLAGS, `scripts/${name}.ts`, '--check']),
+      ),
     );
   }
   if (testFiles.length > 0 || filters.length === 0)

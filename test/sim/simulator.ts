@@ -1,0 +1,510 @@
+/**
+ * The simulator: whole front and lanes, fake time, sockets and rings, random clients; one seed makes one run, always the same.
+ *
+ * A run is a number of steps. Each step draws from a generator of its own (seed and step number), so that leaving steps out does not
+ * change what the others do: that is how a failing run is made small. A step is an action of a client, a turn of some part of the relay,
+ * a while of time, or a fault. After the last one everything is let run dry and what is left must add up.
+ */
+import { AssertionFailed } from '../../src/base/assert.ts';
+import { ManualClock } from '../../src/base/clock.ts';
+import { Prng } from '../../src/base/prng.ts';
+import { Front } from '../../src/front/front.ts';
+import { LaneMetric } from '../../src/lane/lane-metrics.ts';
+import { MessageType } from '../../src/protocol/types.ts';
+import { MemoryTransport } from '../../src/transport/memory-transport.ts';
+import { Model } from './model.ts';
+import { SimClient, type SimWorld } from './sim-client.ts';
+import { SimLanes } from './sim-lanes.ts';
+import type { Asked, Published } from './subscription-view.ts';
+import { BAD_OPTIONS, PATTERNS, RESERVED_TOPIC, TOPICS, type WorldConfig, worldConfig } from './world-config.ts';
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly steps: number;
+  /** Steps that are left out. */
+  readonly skip?: ReadonlySet<number>;
+  /** Keeps the trace; without it only its hash. */
+  readonly traced?: boolean;
+  /** Overrides of what the seed says, for tests of the simulator itself. */
+  readonly config?: Partial<WorldConfig>;
+}
+
+export interface SimulationStats {
+  clients: number;
+  connects: number;
+  publishes: number;
+  frames: number;
+  deaths: number;
+  slowClosed: number;
+  dropped: number;
+  resumes: number;
+}
+
+export interface SimulationResult {
+  readonly seed: number;
+  readonly steps: number;
+  /** Of everything that was done and seen. */
+  readonly hash: number;
+  /** The first contradiction; null if there was none. */
+  readonly failure: string | null;
+  readonly trace: readonly string[];
+  readonly stats: SimulationStats;
+}
+
+export class SimulationFailed extends Error {}
+
+export function simulate(options: SimulationOptions): SimulationResult {
+  const simulator = new Simulator(options);
+  let failure: string | null = null;
+  try {
+    simulator.run();
+  } catch (error) {
+    if (error instanceof SimulationFailed) failure = error.message;
+    else if (error instanceof AssertionFailed) failure = `assertion: ${error.message}\n${error.stack}`;
+    else failure = `threw: ${(error as Error).stack}`;
+  }
+  return { seed: options.seed, steps: options.steps, hash: simulator.hash, failure, trace: simulator.lines, stats: simulator.stats };
+}
+
+/** Turns that the end of a run may take until nothing is left to do; more is a loop that does not end. */
+const SETTLE_TURNS_MAX = 20_000;
+const SESSION_ID = /[0-9bcdfghjkmnpqrstvwxyz_-]{16}/g;
+
+class Simulator implements SimWorld {
+  readonly stats: SimulationStats = { clients: 0, connects: 0, publishes: 0, frames: 0, deaths: 0, slowClosed: 0, dropped: 0, resumes: 0 };
+  readonly lines: string[] = [];
+  hash = 0x811c9dc5;
+  readonly model: Model;
+  readonly transport: MemoryTransport;
+  readonly subNames = new Map<number, string>();
+  isDraining = false;
+  readonly #options: SimulationOptions;
+  readonly #config: WorldConfig;
+  readonly #clock = new ManualClock();
+  readonly #lanes: SimLanes;
+  readonly #front: Front;
+  readonly #clients: SimClient[];
+  readonly #tasks: (() => void)[] = [];
+  readonly #published: Published[] = [];
+  readonly #bad = new Set<string>();
+  readonly #aliases = new Map<string, string>();
+  #prng: Prng;
+  #step = 0;
+
+  constructor(options: SimulationOptions) {
+    this.#options = options;
+    const config = { ...worldConfig(new Prng(options.seed, 0x5eed)), ...options.config };
+    this.#config = config;
+    this.#prng = new Prng(options.seed, 0);
+    this.model = new Model(config.knowsRetention, (session, id) => this.#bad.has(`${session}:${id}`));
+    const schedule = (step: () => void): void => void this.#tasks.push(step);
+    const { laneCount, ingressRingBytes, egressRingBytes, deathRatio } = config;
+    this.#lanes = new SimLanes(
+      {
+        laneCount,
+        ingressRingBytes,
+        egressRingBytes,
+        schedule,
+        mayDie: deathRatio > 0,
+        laneOptions: (index, count, firstSub, life) => ({ ...config.lane, index, laneCount: count, firstSub, seed: options.seed + 1_000 * life + index }),
+      },
+      this.#clock,
+      new Prng(options.seed, 0x1a9e5),
+      this.model,
+    );
+    this.#front = new Front(config.front, this.#lanes, this.#clock);
+    this.transport = new MemoryTransport({ ...config.transport, schedule }, this.#front);
+    this.#lanes.start(this.#front);
+    this.#clients = Array.from({ length: config.clientCount }, (_, index) => new SimClient(index, index % 4 === 3 ? null : `client-${index}`, this));
+    this.stats.clients = config.clientCount;
+  }
+
+  // ---- SimWorld
+
+  get subscriptionsMax(): number {
+    return this.#config.front.subscriptionsMax;
+  }
+
+  published(uid: number): Published | undefined {
+    return this.#published[uid];
+  }
+
+  markBad(session: number, id: number): void {
+    this.#bad.add(`${session}:${id}`);
+  }
+
+  trace(who: string, what: string): void {
+    if (what.startsWith('[34')) this.stats.frames++;
+    const line = `${this.#step} ${who} ${what}`.replace(SESSION_ID, (id) => this.#aliasOf(id));
+    for (let index = 0; index < line.length; index++) this.hash = Math.imul(this.hash ^ line.charCodeAt(index), 0x01000193) >>> 0;
+    if (this.#options.traced === true) this.lines.push(line);
+  }
+
+  fail(what: string): never {
+    throw new SimulationFailed(`step ${this.#step}: ${what}`);
+  }
+
+  /** Session ids are truly random; a trace calls them by the order of their appearance. */
+  #aliasOf(id: string): string {
+    let alias = this.#aliases.get(id);
+    if (alias === undefined) this.#aliases.set(id, (alias = `id#${this.#aliases.size}`));
+    return alias;
+  }
+
+  // ---- the run
+
+  run(): void {
+    const { seed, steps, skip } = this.#options;
+    this.#traceConfig();
+    for (this.#step = 1; this.#step <= steps; this.#step++) {
+      if (skip?.has(this.#step)) continue;
+      this.#prng = new Prng(seed, this.#step);
+      this.#doStep();
+      this.#checkBounds();
+    }
+    this.#prng = new Prng(seed, 0xe4d);
+    this.#settle();
+    this.#probe();
+    this.#settle();
+    for (const client of this.#clients) client.finish();
+    this.#leave();
+    this.#checkNothingIsLeft();
+    const { metrics, ledger } = this.#front;
+    this.stats.deaths = this.#lanes.deaths;
+    this.stats.slowClosed = metrics.slowConsumersDisconnected;
+    this.stats.dropped = ledger.byReason.dropOldest + ledger.byReason.dropNewest + ledger.byReason.conflate;
+  }
+
+  #traceConfig(): void {
+    const { laneCount, ingressRingBytes, egressRingBytes, front, lane, transport } = this.#config;
+    const { sendQueueBytesMax, subscriptionsMax } = front;
+    const { historyBytesMax, topicsMax } = lane;
+    const { windowBytes, closeEvent } = transport;
+    const facts = { laneCount, ingressRingBytes, egressRingBytes, sendQueueBytesMax, subscriptionsMax, historyBytesMax, topicsMax, windowBytes, closeEvent };
+    this.trace('world', JSON.stringify(facts));
+  }
+
+  #doStep(): void {
+    const roll = this.#prng.nextFloat();
+    if (roll < 0.42) this.#clientStep(this.#prng.pick(this.#clients));
+    else if (roll < 0.66) this.#runTasks(this.#prng.nextInt(1, 8));
+    else if (roll < 0.78) this.#lanes.run(this.#anyLane());
+    else if (roll < 0.9) this.#lanes.drain(this.#anyLane(), this.#prng.nextInt(1, 40));
+    else if (roll < 0.9 + this.#config.deathRatio) this.#fault();
+    else if (roll < 0.94) this.#burst();
+    else if (roll < 0.97) this.#pass(this.#someTimeMs());
+    else this.#tick();
+  }
+
+  #anyLane(): number {
+    return this.#prng.nextInt(0, this.#lanes.count - 1);
+  }
+
+  #runTasks(count: number): void {
+    for (let done = 0; done < count && this.#tasks.length > 0; done++) this.#runTask();
+  }
+
+  #runTask(): void {
+    const index = this.#prng.nextInt(0, this.#tasks.length - 1);
+    const task = this.#tasks[index] as () => void;
+    this.#tasks[index] = this.#tasks[this.#tasks.length - 1] as () => void;
+    this.#tasks.pop();
+    task();
+  }
+
+  /** Everything that is under way goes a good part of its way. */
+  #burst(): void {
+    for (let turn = 0; turn < 6; turn++) {
+      this.#runTasks(20);
+      this.#lanes.run(this.#anyLane());
+      this.#lanes.drain(this.#anyLane(), 100);
+    }
+  }
+
+  #tick(): void {
+    if (this.#prng.nextBoolean()) this.#front.tick();
+    else this.#lanes.tick(this.#anyLane());
+  }
+
+  #someTimeMs(): number {
+    const { front, lane } = this.#config;
+    const roll = this.#prng.nextFloat();
+    if (roll < 0.7) return this.#prng.nextInt(1, 100);
+    if (roll < 0.9) return this.#prng.nextInt(100, 1_500);
+    return this.#prng.pick([lane.presenceGraceMs, lane.dedupWindowMs, front.pingIntervalMs, lane.topicIdleMs, front.helloTimeoutMs, 20_000]);
+  }
+
+  #pass(ms: number): void {
+    this.trace('time', `+${ms}`);
+    this.#clock.advance(ms);
+    this.#front.tick();
+    for (let lane = 0; lane < this.#lanes.count; lane++) if (this.#prng.nextBoolean()) this.#lanes.tick(lane);
+  }
+
+  #fault(): void {
+    const lane = this.#anyLane();
+    const state = this.#lanes.state(lane);
+    if (state === 'running') {
+      if (this.#prng.nextBoolean(0.7)) return; // Lanes die, but not all the time.
+      const kind = this.#prng.nextBoolean() ? 'throw' : 'abrupt';
+      this.trace(`lane ${lane}`, `is killed: ${kind}`);
+      this.#lanes.kill(lane, kind);
+    } else this.#mourn(lane);
+  }
+
+  #mourn(lane: number): void {
+    if (this.#lanes.state(lane) === 'dead') {
+      this.trace(`lane ${lane}`, 'is found dead');
+      this.#lanes.notice(lane);
+      if (this.#prng.nextBoolean(0.4)) return; // A back-off, during which the front has no such lane.
+    }
+    if (this.#lanes.state(lane) === 'gone') {
+      this.trace(`lane ${lane}`, 'is replaced');
+      this.#lanes.replace(lane);
+    }
+  }
+
+  // ---- clients
+
+  #clientStep(client: SimClient): void {
+    if (!client.isOnline) {
+      this.#connect(client);
+      return;
+    }
+    const link = client.link as NonNullable<typeof client.link>;
+    const roll = this.#prng.nextFloat();
+    if (roll < 0.45) client.say(...Array.from({ length: this.#prng.nextInt(1, 3) }, () => this.#publish(client)));
+    else if (roll < 0.68) client.say(...Array.from({ length: this.#prng.nextInt(1, 2) }, () => this.#membership(client)));
+    else if (roll < 0.76) client.say(this.#question(client));
+    else if (roll < 0.86) {
+      if (link.isPaused) this.#read(client);
+      else link.pauseReading();
+    } else if (roll < 0.94) {
+      if (link.isPaused) this.#read(client);
+      else client.say(this.#publish(client), this.#membership(client), this.#publish(client));
+    } else if (roll < 0.965) this.#misbehave(client);
+    else if (roll < 0.98) client.cut();
+    else if (roll < 0.99) client.close();
+    else client.say(this.#publish(client), client.ping());
+  }
+
+  #read(client: SimClient): void {
+    const link = client.link as NonNullable<typeof client.link>;
+    if (this.#prng.nextBoolean(0.5)) link.readSome(this.#prng.nextInt(1, 600));
+    else link.resumeReading();
+  }
+
+  #connect(client: SimClient): void {
+    const { windowBytes } = this.#config.transport;
+    const refusal = client.connect(this.#prng.nextInt(50, windowBytes));
+    if (refusal !== null) {
+      if (refusal.status !== 503 || (refusal.retryAfterSeconds ?? 0) < 1) this.fail(`refused with ${JSON.stringify(refusal)}`);
+      return;
+    }
+    this.stats.connects++;
+    const roll = this.#prng.nextFloat();
+    if (roll < 0.02) client.sayRaw(Uint8Array.of(0x92, MessageType.PING, 1), true, 4500); // Before HELLO.
+    else if (roll < 0.97) {
+      const back = [...client.positions].filter(() => this.#prng.nextBoolean(0.6)).slice(0, 3);
+      client.say(client.hello(), ...back.map(([name, since]) => client.subscribe(name, { since })));
+    } // The rest says nothing, and is closed with 4504 unless it speaks in time.
+    else client.say(client.hello());
+  }
+
+  #topic(): string {
+    return this.#prng.pick(this.#config.topics);
+  }
+
+  #publish(client: SimClient): unknown[] {
+    const prng = this.#prng;
+    const topic = prng.nextBoolean(0.02) ? RESERVED_TOPIC : this.#topic();
+    const options: Record<string, unknown> = {};
+    if (prng.nextBoolean(0.2)) options['key'] = `k${prng.nextInt(1, 6)}`;
+    if (prng.nextBoolean(0.25)) options['headers'] = { k: prng.pick(['x', 'y', 'z']) };
+    if (prng.nextBoolean(0.15) && this.#config.knowsRetention) options['ttlMs'] = prng.pick([20, 300, 3_000]);
+    if (prng.nextBoolean(0.2)) options['echo'] = prng.nextBoolean();
+    const headers = (options['headers'] ?? null) as Published['headers'];
+    const published = { uid: this.#published.length, topic, pad: 'x'.repeat(prng.nextInt(0, this.#config.padMax)), headers };
+    this.#published.push(published);
+    this.stats.publishes++;
+    return client.publish(published, Object.keys(options).length === 0 ? null : options, prng.nextBoolean(0.8));
+  }
+
+  #membership(client: SimClient): unknown[] {
+    const prng = this.#prng;
+    const mine = [...client.views.keys()];
+    if (mine.length > 0 && prng.nextBoolean(0.3)) return client.unsubscribe(prng.pick(mine));
+    if (prng.nextBoolean(0.05)) return client.unsubscribe(this.#topic());
+    if (prng.nextBoolean(0.25)) {
+      const name = prng.pick(PATTERNS);
+      const policy = prng.pick(['disconnect', 'dropOldest', 'dropNewest', 'conflate', null]);
+      return client.subscribe(name, {
+        ...(policy === null ? {} : { policy }),
+        ...(prng.nextBoolean(0.1) ? { since: { epoch: 'nothing', offset: 3 } } : {}),
+      });
+    }
+    // Most often something new, sometimes again what we have.
+    const name = prng.nextBoolean(0.03) ? RESERVED_TOPIC : mine.length > 0 && prng.nextBoolean(0.3) ? prng.pick(mine) : this.#topic();
+    return client.subscribe(name, /[*>]/.test(name) ? {} : this.#asked(client, name));
+  }
+
+  #asked(client: SimClient, name: string): Asked {
+    const prng = this.#prng;
+    const asked: { -readonly [Key in keyof Asked]: Asked[Key] } = {};
+    const roll = prng.nextFloat();
+    const position = client.views.get(name)?.position ?? client.positions.get(name);
+    if (roll < 0.3 && position !== undefined && position !== null) {
+      // Where we are, or a little off.
+      const offset = Math.max(0, position.offset + (prng.nextBoolean(0.6) ? 0 : prng.nextInt(-8, 2)));
+      asked.since = { epoch: prng.nextBoolean(0.05) ? 'another' : position.epoch, offset };
+    } else if (roll < 0.45 && this.#config.knowsRetention) asked.last = prng.pick([0, 1, 3, 10, 1_000]);
+    const presence = prng.pick([undefined, undefined, undefined, true, 'watch', { mood: prng.nextInt(1, 3) }]);
+    if (presence !== undefined) asked.presence = presence;
+    const policy = prng.pick([undefined, undefined, 'disconnect', 'dropOldest', 'dropNewest', 'conflate', 'pause', 'pause']);
+    if (policy !== undefined) asked.policy = policy;
+    if (policy === 'conflate' && prng.nextBoolean()) asked.conflateBy = 'k';
+    return asked;
+  }
+
+  #question(client: SimClient): unknown[] {
+    const prng = this.#prng;
+    const name = client.views.size > 0 && prng.nextBoolean(0.6) ? prng.pick([...client.views.keys()]) : this.#topic();
+    if (/[*>]/.test(name)) return client.ping();
+    if (prng.nextBoolean()) return client.presence(name, prng.nextBoolean(0.2) ? { countOnly: true } : null);
+    const position = client.views.get(name)?.position ?? client.positions.get(name);
+    const since = position === undefined || position === null || prng.nextBoolean() ? {} : { since: { ...position, offset: position.offset + prng.nextInt(0, 4) } };
+    return client.history(name, { ...since, limit: prng.nextInt(1, 12), ...(prng.nextBoolean() ? { reverse: true } : {}) });
+  }
+
+  #misbehave(client: SimClient): void {
+    const prng = this.#prng;
+    const bad = (): unknown[] => {
+      const { type, options } = prng.pick(BAD_OPTIONS);
+      return client.bad(type, this.#topic(), ...options);
+    };
+    switch (prng.nextInt(0, 7)) {
+      case 0:
+        client.sayRaw(Uint8Array.of(0x93, MessageType.UNSUBSCRIBE, 7, 0xd9), true, 4500); // Cut.
+        return;
+      case 1:
+        client.sayRaw(new TextEncoder().encode('hello'), false, 1003);
+        return;
+      case 2:
+        client.sayRaw(new Uint8Array(this.#config.front.messageBytesMax + 1), true, 1009);
+        return;
+      case 3:
+        client.say(client.fault([99, 5]), client.fault('text'), client.fault([MessageType.OK, 0, null]));
+        return;
+      case 4:
+        client.say(client.secondHello(), this.#publish(client));
+        return;
+      case 5:
+        client.say(client.bad(MessageType.SUBSCRIBE, prng.pick(['', 'a..b', 'a.*x', 'a b', '>.a']), null));
+        return;
+      case 6:
+        client.say(client.bad(MessageType.PUBLISH, prng.pick(['a.*', '', '>']), null, [0, '']), client.bad(MessageType.HISTORY, 'a.>', null));
+        return;
+      default:
+        client.say(bad(), this.#publish(client), bad());
+    }
+  }
+
+  // ---- the end of a run
+
+  /** Everybody reads, lanes are whole again, nothing is under way. */
+  #settle(): void {
+    for (const client of this.#clients) client.link?.resumeReading();
+    for (let turn = 0; turn < SETTLE_TURNS_MAX; turn++) {
+      if (this.#tasks.length === 0 && this.#lanes.isIdle) return;
+      this.#runTasks(50);
+      for (let lane = 0; lane < this.#lanes.count; lane++) {
+        if (this.#lanes.state(lane) !== 'running') this.#mourn(lane);
+        this.#lanes.run(lane);
+        this.#lanes.drain(lane, 1_000);
+      }
+      this.#checkBounds();
+    }
+    this.fail(`does not come to rest: ${this.#tasks.length} steps under way, lanes idle: ${this.#lanes.isIdle}`);
+  }
+
+  /** Asks everything again while nothing else goes on: nobody may be refused now, and every answer must be the model's. */
+  #probe(): void {
+    for (const client of this.#clients) {
+      if (!client.isOnline) continue;
+      for (const [name, view] of client.views) {
+        if (view.isPattern) continue;
+        client.say(client.presence(name, null));
+        this.#settle();
+        client.say(client.history(name, null));
+        this.#settle();
+      }
+      client.say(...this.#config.topics.slice(0, 2).map(() => this.#publish(client)));
+      this.#settle();
+    }
+  }
+
+  /** Half of the runs end by a drain, the others by every client's own leave. */
+  #leave(): void {
+    const { windowMs, deadlineMs } = { windowMs: 2_000, deadlineMs: 3_000 };
+    let done = 0;
+    this.isDraining = this.#prng.nextBoolean();
+    if (this.isDraining) {
+      this.trace('world', 'drains');
+      const online = this.#clients.filter((client) => client.isOnline);
+      this.#front.drain({ windowMs, deadlineMs, reason: 'test' }, () => done++);
+      this.#settle();
+      for (const client of online) if (client.isOnline && client.goaways !== 1) this.fail(`${client.label} got ${client.goaways} GOAWAYs`);
+      for (const client of this.#clients) if (client.isOnline && this.#prng.nextBoolean()) client.close();
+      this.#settle();
+      if (this.#front.admit().admitted) this.fail('a connection is admitted during a drain');
+    } else for (const client of this.#clients) client.close();
+    for (let round = 0; round < 80; round++) {
+      this.#settle();
+      this.#clock.advance(500);
+      this.#front.tick();
+      for (let lane = 0; lane < this.#lanes.count; lane++) this.#lanes.tick(lane);
+    }
+    this.#settle();
+    if (this.isDraining && done === 0) this.fail('the drain does not end');
+  }
+
+  // ---- bounds
+
+  #checkBounds(): void {
+    const { front, lane, transport, egressRingBytes } = this.#config;
+    for (const session of this.#front.sessions) {
+      const queued = session.queue?.bytes ?? 0;
+      // One drain's frames may come on top: they are queued before anybody can look.
+      if (queued > 2 * front.sendQueueBytesMax + egressRingBytes) this.fail(`session ${session.number} queues ${queued} bytes`);
+      if (session.subscribesPending < 0) this.fail(`session ${session.number} has ${session.subscribesPending} subscribes pending`);
+    }
+    for (const client of this.#clients) {
+      const buffered = client.link?.bufferedBytes ?? 0;
+      if (buffered > transport.bufferBytesMax) this.fail(`${client.label} has ${buffered} bytes in the transport's buffer`);
+    }
+    for (let index = 0; index < this.#lanes.count; index++) {
+      const metrics = this.#lanes.metrics(index);
+      const topics = metrics[LaneMetric.topics] as number;
+      const historyBytes = metrics[LaneMetric.historyBytes] as number;
+      if (topics > lane.topicsMax) this.fail(`lane ${index} has ${topics} topics, topicsMax is ${lane.topicsMax}`);
+      if (historyBytes > lane.historyBytesMax) this.fail(`lane ${index} keeps ${historyBytes} bytes, historyBytesMax is ${lane.historyBytesMax}`);
+    }
+  }
+
+  #checkNothingIsLeft(): void {
+    const { connectionCount, subscriptionCount } = this.#front;
+    if (connectionCount !== 0) this.fail(`${connectionCount} connections are left`);
+    if ([...this.#front.sessions].length > 0) this.fail('sessions are left');
+    if (subscriptionCount !== 0) this.fail(`${subscriptionCount} subscriptions are left in the hub`);
+    for (let lane = 0; lane < this.#lanes.count; lane++) {
+      const metrics = this.#lanes.metrics(lane);
+      for (const gauge of ['topics', 'subscriptions', 'patterns', 'sessions', 'historyBytes'] as const) {
+        const left = metrics[LaneMetric[gauge]] as number;
+        if (left !== 0) this.fail(`lane ${lane} has ${left} ${gauge} left`);
+      }
+      if (this.#lanes.backlogCount(lane) > 0) this.fail(`lane ${lane} has records left that found no room`);
+    }
+  }
+}
+
+export { TOPICS };

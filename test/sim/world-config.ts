@@ -1,0 +1,115 @@
+/** What a seed makes of the world: sizes small enough that every bound is met, and topics of every kind. */
+import type { Prng } from '../../src/base/prng.ts';
+import type { FrontOptions } from '../../src/front/front-options.ts';
+import type { LaneOptions } from '../../src/lane/lane-options.ts';
+import type { TopicRule } from '../../src/lane/topic-config.ts';
+import { MessageType } from '../../src/protocol/types.ts';
+import type { MemoryTransportOptions } from '../../src/transport/memory-transport.ts';
+
+export interface WorldConfig {
+  readonly laneCount: number;
+  readonly ingressRingBytes: number;
+  readonly egressRingBytes: number;
+  readonly clientCount: number;
+  readonly topics: readonly string[];
+  readonly padMax: number;
+  /** Share of steps that are faults. */
+  readonly deathRatio: number;
+  /** False: histories are evicted across topics, by a sample; no telling which. */
+  readonly knowsRetention: boolean;
+  readonly front: FrontOptions;
+  readonly lane: Omit<LaneOptions, 'index' | 'laneCount' | 'firstSub' | 'seed'>;
+  readonly transport: Omit<MemoryTransportOptions, 'schedule'>;
+}
+
+export const RESERVED_TOPIC = '$sys.load';
+export const TOPICS = ['a.1', 'a.2', 'b.1', 'tiny.1', 'plain.1', 'plain.2', 'pause.1', 'conflate.1', 'stamped.1', 'quiet.1', 'lonely.1', 'small.1', 'old.1'];
+export const PATTERNS = ['a.*', '>', 'plain.>', '*.1', '$sys.>', 'tiny.*'];
+
+const TOPIC_RULES: readonly TopicRule[] = [
+  { match: '>', history: { count: 30, bytes: 2_000, ageMs: 15_000 }, maxPayloadBytes: 400 },
+  { match: 'tiny.>', history: { count: 3 } },
+  { match: 'plain.>', history: { count: 0 } },
+  { match: 'pause.>', slowConsumer: 'pause', history: { count: 12 } },
+  { match: 'conflate.>', slowConsumer: 'conflate' },
+  { match: 'stamped.>', stampTime: true, stampPublisher: true },
+  { match: 'quiet.>', echo: false },
+  { match: 'lonely.>', presence: false },
+  { match: 'small.>', maxPayloadBytes: 40 },
+  { match: 'old.>', history: { ageMs: 1_000 } },
+];
+
+const HISTORY_BYTES_UNBOUND = 16_777_216;
+
+/** Each is answered BAD_REQUEST before anything is done. */
+export const BAD_OPTIONS: readonly { readonly type: number; readonly options: readonly unknown[] }[] = [
+  { type: MessageType.PUBLISH, options: [{ key: 5 }, [0, '']] },
+  { type: MessageType.PUBLISH, options: [{ ttlMs: 0 }, [0, '']] },
+  { type: MessageType.PUBLISH, options: [[], [0, '']] },
+  { type: MessageType.PUBLISH, options: [{ headers: { a: 1 } }, [0, '']] },
+  { type: MessageType.SUBSCRIBE, options: [{ policy: 'none' }] },
+  { type: MessageType.SUBSCRIBE, options: [{ since: { epoch: 'e', offset: 1 }, last: 1 }] },
+  { type: MessageType.SUBSCRIBE, options: [{ presence: 'everything' }] },
+  { type: MessageType.HISTORY, options: [{ limit: 0 }] },
+  { type: MessageType.PRESENCE, options: [{ countOnly: 'yes' }] },
+  { type: MessageType.CALL, options: ['method', null, null] },
+  { type: MessageType.REGISTER, options: [{ version: 1 }] },
+];
+
+export function worldConfig(prng: Prng): WorldConfig {
+  const ingressRingBytes = prng.pick([16_384, 32_768]);
+  const sendQueueBytesMax = prng.pick([1_200, 3_000, 8_000]);
+  const mergedFrameBytesMax = prng.pick([64, 512, 4_096]);
+  // A message takes an eighth of the ring at most, with its record's head.
+  const messageBytesMax = ingressRingBytes / 8 - 64;
+  const mode = prng.nextFloat();
+  const knowsRetention = mode >= 0.12;
+  const forgets = knowsRetention && prng.nextBoolean(0.4);
+  return {
+    laneCount: prng.nextInt(1, 3),
+    ingressRingBytes,
+    egressRingBytes: prng.pick([32_768, 65_536, 262_144]),
+    clientCount: prng.nextInt(2, 7),
+    topics: forgets ? [...TOPICS, ...Array.from({ length: 12 }, (_, index) => `more.${index}`)] : TOPICS.filter(() => prng.nextBoolean(0.6)).concat('a.1'),
+    padMax: prng.pick([10, 120, 380]),
+    deathRatio: prng.nextBoolean(0.4) ? 0.02 : 0,
+    knowsRetention,
+    front: {
+      connectionsMax: prng.pick([4, 100]),
+      connectRatePerSecond: prng.pick([3, 1_000]),
+      sendQueueBytesMax,
+      mergedFrameBytesMax,
+      messageBytesMax,
+      payloadBytesMax: 400,
+      subscriptionsMax: prng.pick([4, 30]),
+      presenceBytesMax: 100,
+      helloTimeoutMs: 2_000,
+      pingIntervalMs: 5_000,
+      pongTimeoutMs: 4_000,
+      closeTimeoutMs: 1_000,
+      reconnectJitterMs: 100,
+      retryAfterMs: 50,
+    },
+    lane: {
+      topicRules: TOPIC_RULES,
+      topicsMax: forgets ? 9 : 1_000,
+      topicIdleMs: forgets ? 2_000 : 10_000,
+      historyBytesMax: knowsRetention ? HISTORY_BYTES_UNBOUND : 12_288,
+      historyLimitDefault: 10,
+      historyLimitMax: 100,
+      recoveryMessagesMax: prng.pick([5, 20]),
+      recoveryBytesMax: prng.pick([500, 1_000]),
+      dedupWindowMs: 3_000,
+      dedupKeysMax: prng.pick([2, 50]),
+      presenceGraceMs: 1_500,
+      presenceMembersMax: prng.pick([3, 50]),
+      presenceBytesMax: 100,
+    },
+    transport: {
+      windowBytes: prng.pick([200, 1_000, 10_000]),
+      bufferBytesMax: 2 * sendQueueBytesMax + messageBytesMax + mergedFrameBytesMax + 4_096,
+      messageBytesMax: 4 * messageBytesMax,
+      closeEvent: prng.nextBoolean() ? 'atOnce' : 'handshake',
+    },
+  };
+}
