@@ -237,9 +237,10 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
 }
 
-/** The run that counts for a round: the last one, which is the first that nobody disturbed, if there was one. */
+/** The run that counts for a round: the one that others disturbed least. Chosen by what they took, never by its own figures. */
 function counted(runs: readonly Run[], server: string, round: number): BenchResult | undefined {
-  return runs.findLast((run) => run.server === server && run.round === round)?.result;
+  const results = runs.filter((run) => run.server === server && run.round === round).map((run) => run.result);
+  return results.sort((left, right) => takenByOthers(left) - takenByOthers(right))[0];
 }
 
 function figuresOf(runs: readonly Run[], server: string, rounds: number, figure: Figure): number[] {

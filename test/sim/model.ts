@@ -359,8 +359,8 @@ export class Model implements LaneTap {
   }
 
   #publish(lane: LaneModel, session: number, name: string, options: PublishOptions, payload: unknown, nowMs: number): Expected {
-    if (name.startsWith('$')) throw new Refused('FORBIDDEN');
     const topic = this.#topic(lane, name, nowMs);
+    if (name.startsWith('$')) throw new Refused('FORBIDDEN');
     const payloadBytes = pack(payload).length;
     const { history, maxPayloadBytes, echo, stampPublisher, stampTime } = topic.config;
     if (payloadBytes > maxPayloadBytes) throw new Refused('TOO_LARGE');
@@ -402,7 +402,6 @@ export class Model implements LaneTap {
   #subscribe(lane: LaneModel, number: number, name: string, options: SubscribeOptions, nowMs: number): Expected {
     const session = lane.sessions.get(number) as ModelSession;
     const topic = this.#topic(lane, name, nowMs);
-    const policy = options.policy ?? topic.config.slowConsumer;
     if (options.policy === 'pause' && !topic.hasHistory) throw new Refused('BAD_REQUEST');
     const { presence } = options;
     const isMember = presence === true || typeof presence === 'object';
@@ -432,7 +431,6 @@ export class Model implements LaneTap {
       watch,
       presenceIndex: topic.presenceLog.length,
     };
-    void policy;
     return { kind: 'ok', result: { epoch: topic.epoch, offset: topic.offset, ...recovery, replay: replayCount }, join, topic };
   }
 
@@ -463,26 +461,12 @@ export class Model implements LaneTap {
     const { since, limit = lane.options.historyLimitDefault, reverse = false } = options;
     if (since !== undefined && since.epoch !== topic.epoch) throw new Refused('CONFLICT');
     const { first, offset } = topic;
-    let more = false;
-    const messages: unknown[] = [];
-    const add = (ordinal: number): void => {
-      const entry = topic.entry(ordinal);
-      if (entry.expiresAtMs > nowMs) messages.push([ordinal, entry.meta, entry.uid]);
-    };
-    if (reverse) {
-      const to = Math.min(offset, since === undefined ? offset : since.offset - 1);
-      const from = Math.max(first, to - limit + 1);
-      more = from > first;
-      for (let ordinal = to; ordinal >= from; ordinal--) add(ordinal);
-    } else {
-      for (let ordinal = Math.max(first, (since?.offset ?? 0) + 1); ordinal <= offset; ordinal++) {
-        if (messages.length === limit && topic.entry(ordinal).expiresAtMs > nowMs) {
-          more = true;
-          break;
-        }
-        add(ordinal);
-      }
-    }
+    const from = reverse ? first : Math.max(first, (since?.offset ?? 0) + 1);
+    const to = reverse && since !== undefined ? Math.min(offset, since.offset - 1) : offset;
+    const alive = topic.log.slice(from - 1, Math.max(from - 1, to)).filter((entry) => entry.expiresAtMs > nowMs);
+    if (reverse) alive.reverse();
+    const more = alive.length > limit;
+    const messages = alive.slice(0, limit).map(({ ordinal, meta, uid }) => [ordinal, meta, uid]);
     return { kind: 'ok', result: { epoch: topic.epoch, first, offset, more, messages }, topic };
   }
 

@@ -19,6 +19,8 @@ export interface SimWorld {
   readonly subNames: Map<number, string>;
   /** A drain has begun. */
   readonly isDraining: boolean;
+  /** The front cuts who does not answer its close frame in time. */
+  readonly mayCut: boolean;
   published(uid: number): Published | undefined;
   markBad(session: number, id: number): void;
   trace(who: string, what: string): void;
@@ -126,6 +128,8 @@ export class SimClient {
   }
 
   unsubscribe(name: string): unknown[] {
+    const view = this.views.get(name);
+    if (view !== undefined) view.isLeaving = true;
     return [MessageType.UNSUBSCRIBE, this.#command(MessageType.UNSUBSCRIBE, name), name];
   }
 
@@ -293,6 +297,7 @@ export class SimClient {
       const published = (uid: number) => this.#world.published(uid);
       const fail = (what: string): never => this.#fail(what);
       view = new SubscriptionView(name, isPattern, sub, { model, session: this.#session, published, fail });
+      view.isLeaving = this.#isLeaving(name);
       this.views.set(name, view);
       this.#bySub.set(sub, view);
       if (this.views.size > this.#world.subscriptionsMax) this.#fail(`${this.views.size} subscriptions, subscriptionsMax is ${this.#world.subscriptionsMax}`);
@@ -307,6 +312,10 @@ export class SimClient {
     if (this.#world.model.knowsRetention) this.#same(command, rest, due.result);
     view.joined(asked, due.join as JoinPlan, result, isFirst);
     this.#folds.delete(name);
+  }
+
+  #isLeaving(name: string): boolean {
+    return [...this.#commands.values()].some((command) => command.type === MessageType.UNSUBSCRIBE && command.name === name);
   }
 
   #onUnsubscribed({ name }: Command): void {
@@ -332,6 +341,7 @@ export class SimClient {
       return;
     }
     const command = this.#take(id, name);
+    if (command.type === MessageType.UNSUBSCRIBE && !this.#isLeaving(command.name)) this.views.get(command.name)?.stays();
     const expected = this.#world.model.takeExpected(this.#session, id);
     if (errorCode === code('LANE_RESTARTED')) {
       if (!this.#world.model.wasLost(this.#session, id)) this.#fail(`LANE_RESTARTED to ${commandText(command)}, which was not lost`);
@@ -404,6 +414,7 @@ export class SimClient {
     this.closes++;
     const allowed: number[] = [CLOSE_CODES.SLOW_CONSUMER.code, CLOSE_CODES.NO_PONG.code, CLOSE_CODES.NO_HELLO.code];
     if (this.#world.isDraining) allowed.push(CLOSE_CODES.SHUTDOWN.code);
+    if (this.#world.mayCut) allowed.push(1006);
     if (!this.#deserved.has(closeCode) && !allowed.includes(closeCode)) this.#fail(`closed with ${closeCode} ${reason}`);
     for (const view of [...this.views.values()]) this.#dropView(view);
     this.#commands.clear();

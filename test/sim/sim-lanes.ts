@@ -13,7 +13,7 @@ import { LaneLink } from '../../src/pool/lane-link.ts';
 import { LaneRunner } from '../../src/pool/lane-runner.ts';
 import type { LaneEvents, Lanes } from '../../src/protocol/lane-port.ts';
 import { EgressKind, IngressKind } from '../../src/protocol/records.ts';
-import { createRing, HEAD_OFFSET_BYTES, ringWords, wordIndex } from '../../src/shm/ring-layout.ts';
+import { createRing, HEAD_OFFSET_BYTES, PROGRESS_OFFSET_BYTES, ringWords, wordIndex } from '../../src/shm/ring-layout.ts';
 import { RingConsumer, ringPositions } from '../../src/shm/spsc-ring.ts';
 
 const NUMBERS_BYTES = 8;
@@ -68,6 +68,8 @@ interface Slot {
   handledPosition: number;
   /** Egress position behind which a killed lane's records were never published. */
   visibleEnd: number;
+  /** What was published in the middle of the batch that runs, because the egress ring was full; and how far the lane said it was. */
+  halfway: { readonly tail: number; readonly progress: number }[];
   /** The lane throws at this many more metric updates; 0: never. */
   fuse: number;
 }
@@ -190,13 +192,17 @@ export class SimLanes implements Lanes {
       slot.fuse = this.#prng.nextInt(1, 12);
       return;
     }
-    const headBefore = ringPositions(slot.ingress).head;
-    const publishedBefore = ringPositions(slot.egressRing).tail;
+    const { head, progress } = ringPositions(slot.ingress);
+    slot.halfway = [{ tail: ringPositions(slot.egressRing).tail, progress }];
     this.run(lane);
     if (this.#slot(lane).state.name !== 'running') return;
-    // The batch was not finished: its records are still there, and of its output only a part was published.
-    ringWords(slot.ingress)[wordIndex(HEAD_OFFSET_BYTES)] = headBefore | 0;
-    slot.visibleEnd = this.#randomRecordEnd(slot, publishedBefore);
+    // The batch was not finished: its records are still there, and the front sees of its output what was published on the way.
+    const possible = slot.halfway.filter(({ tail }) => isAtOrAfter(tail, slot.egress.position));
+    const end = this.#prng.pick(possible);
+    slot.visibleEnd = end.tail;
+    const words = ringWords(slot.ingress);
+    words[wordIndex(HEAD_OFFSET_BYTES)] = head | 0;
+    words[wordIndex(PROGRESS_OFFSET_BYTES)] = end.progress | 0;
     this.#die(slot);
   }
 
@@ -248,6 +254,7 @@ export class SimLanes implements Lanes {
       shadow: new RingConsumer(ingress),
       handledPosition: 0,
       visibleEnd: -1,
+      halfway: [],
       fuse: 0,
     };
   }
@@ -266,7 +273,10 @@ export class SimLanes implements Lanes {
     this.#tap.laneStarted(slot.index, options);
     const metrics = mayDie ? this.#fused(slot) : slot.metrics;
     // The lane's thread and the front's run side by side: while one waits for room, the other drains.
-    const waitForRoom = (): void => void this.#drain(slot, this.#prng.nextInt(1, 20));
+    const waitForRoom = (): void => {
+      slot.halfway.push({ tail: ringPositions(slot.egressRing).tail, progress: ringPositions(slot.ingress).progress });
+      this.#drain(slot, this.#prng.nextInt(1, 20));
+    };
     slot.runner = new LaneRunner(options, slot.ingress, slot.egressRing, metrics, waitForRoom);
     slot.link.attach(slot.ingress);
   }
@@ -320,19 +330,6 @@ export class SimLanes implements Lanes {
     while (shadow.position !== head) if (shadow.read(report, 1) === 0) break;
     whole = false;
     if (half) shadow.read(report, 1);
-  }
-
-  /** How far a killed lane came with publishing: the end of some record of its last batch, behind what the front has drained already. */
-  #randomRecordEnd(slot: Slot, publishedBefore: number): number {
-    const reader = new RingConsumer(slot.egressRing);
-    const { tail } = ringPositions(slot.egressRing);
-    const ends: number[] = [];
-    const note = (): void => {
-      if (isAtOrAfter(reader.position, publishedBefore)) ends.push(reader.position);
-    };
-    note();
-    while (reader.position !== tail && reader.read(() => undefined, 1) > 0) note();
-    return this.#prng.pick(ends);
   }
 }
 

@@ -68,7 +68,7 @@ export function simulate(options: SimulationOptions): SimulationResult {
 
 /** Turns that the end of a run may take until nothing is left to do; more is a loop that does not end. */
 const SETTLE_TURNS_MAX = 20_000;
-const SESSION_ID = /[0-9bcdfghjkmnpqrstvwxyz_-]{16}/g;
+const SESSION_ID = /(?<=")[0-9bcdfghjkmnpqrstvwxyz_-]{16}(?=")/g;
 
 class Simulator implements SimWorld {
   readonly stats: SimulationStats = { clients: 0, connects: 0, publishes: 0, frames: 0, deaths: 0, slowClosed: 0, dropped: 0, resumes: 0 };
@@ -123,6 +123,10 @@ class Simulator implements SimWorld {
 
   get subscriptionsMax(): number {
     return this.#config.front.subscriptionsMax;
+  }
+
+  get mayCut(): boolean {
+    return this.#config.transport.closeEvent === 'handshake';
   }
 
   published(uid: number): Published | undefined {
@@ -185,6 +189,9 @@ class Simulator implements SimWorld {
   }
 
   #doStep(): void {
+    for (let lane = 0; lane < this.#lanes.count; lane++) {
+      if (this.#lanes.state(lane) !== 'running' && this.#prng.nextBoolean(0.06)) this.#mourn(lane);
+    }
     const roll = this.#prng.nextFloat();
     if (roll < 0.42) this.#clientStep(this.#prng.pick(this.#clients));
     else if (roll < 0.66) this.#runTasks(this.#prng.nextInt(1, 8));
@@ -243,13 +250,10 @@ class Simulator implements SimWorld {
 
   #fault(): void {
     const lane = this.#anyLane();
-    const state = this.#lanes.state(lane);
-    if (state === 'running') {
-      if (this.#prng.nextBoolean(0.7)) return; // Lanes die, but not all the time.
-      const kind = this.#prng.nextBoolean() ? 'throw' : 'abrupt';
-      this.trace(`lane ${lane}`, `is killed: ${kind}`);
-      this.#lanes.kill(lane, kind);
-    } else this.#mourn(lane);
+    if (this.#lanes.state(lane) !== 'running') return;
+    const kind = this.#prng.nextBoolean() ? 'throw' : 'abrupt';
+    this.trace(`lane ${lane}`, `is killed: ${kind}`);
+    this.#lanes.kill(lane, kind);
   }
 
   #mourn(lane: number): void {
@@ -268,7 +272,7 @@ class Simulator implements SimWorld {
 
   #clientStep(client: SimClient): void {
     if (!client.isOnline) {
-      this.#connect(client);
+      if (client.link === null) this.#connect(client); // Otherwise it waits for the end of its closing handshake.
       return;
     }
     const link = client.link as NonNullable<typeof client.link>;
@@ -303,12 +307,11 @@ class Simulator implements SimWorld {
     }
     this.stats.connects++;
     const roll = this.#prng.nextFloat();
-    if (roll < 0.02) client.sayRaw(Uint8Array.of(0x92, MessageType.PING, 1), true, 4500); // Before HELLO.
-    else if (roll < 0.97) {
+    if (roll < 0.02) client.sayRaw(Uint8Array.of(0x92, MessageType.PING, 0), true, 4500); // Before HELLO.
+    else {
       const back = [...client.positions].filter(() => this.#prng.nextBoolean(0.6)).slice(0, 3);
       client.say(client.hello(), ...back.map(([name, since]) => client.subscribe(name, { since })));
-    } // The rest says nothing, and is closed with 4504 unless it speaks in time.
-    else client.say(client.hello());
+    }
   }
 
   #topic(): string {

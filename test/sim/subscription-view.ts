@@ -62,6 +62,10 @@ export class SubscriptionView {
   readonly name: string;
   readonly isPattern: boolean;
   readonly sub: number;
+  /** An UNSUBSCRIBE is under way: what waits is thrown away, without a word. */
+  isLeaving = false;
+  /** What was missing meanwhile; if the UNSUBSCRIBE fails, it should not have been. */
+  #missing: string | null = null;
   readonly #context: ViewContext;
   readonly #policies = new Set<string>();
   #conflateBy: string | null = null;
@@ -364,6 +368,7 @@ export class SubscriptionView {
 
   /** A publish of ours is answered: our own copy came first. */
   requireOwnCopy(entry: Entry, topic: TopicModel): void {
+    if (this.isLeaving) return;
     if (entry.order <= this.#order || this.#policies.has('pause') || entry.excluded === this.#context.session) return;
     const cursor = this.#cursors.get(topic.name);
     if (cursor === undefined) {
@@ -406,10 +411,21 @@ export class SubscriptionView {
     for (let at = cursor.position + 1; at <= ordinal; at++) {
       if (!this.#isExcluded(cursor.topic, at)) {
         const { uid } = cursor.topic.entry(at);
-        this.#fail(`${when}: message ${at} (uid ${uid}) of ${cursor.topic.name} is missing, at ${cursor.position}, and nothing names it`);
+        this.#miss(`${when}: message ${at} (uid ${uid}) of ${cursor.topic.name} is missing, at ${cursor.position}, and nothing names it`);
       }
     }
     cursor.position = ordinal;
+  }
+
+  #miss(what: string): void {
+    if (!this.isLeaving) this.#fail(what);
+    this.#missing ??= what;
+  }
+
+  /** The UNSUBSCRIBE was refused: we are still there. */
+  stays(): void {
+    this.isLeaving = false;
+    if (this.#missing !== null) this.#fail(this.#missing);
   }
 
   #isExcluded(topic: TopicModel, ordinal: number): boolean {

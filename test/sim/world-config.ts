@@ -72,7 +72,7 @@ export function worldConfig(prng: Prng): WorldConfig {
     clientCount: prng.nextInt(2, 7),
     topics: forgets ? [...TOPICS, ...Array.from({ length: 12 }, (_, index) => `more.${index}`)] : TOPICS.filter(() => prng.nextBoolean(0.6)).concat('a.1'),
     padMax: prng.pick([10, 120, 380]),
-    deathRatio: prng.nextBoolean(0.4) ? 0.02 : 0,
+    deathRatio: prng.nextBoolean(0.4) ? 0.01 : 0,
     knowsRetention,
     front: {
       connectionsMax: prng.pick([4, 100]),

@@ -62,7 +62,7 @@ for (const { name, value } of HOSTILE) {
     ]) {
       const bytes = Uint8Array.from(options);
       t.equal(skipValue(bytes, 0, bytes.length), bytes.length, 'well formed');
-      t.throws(() => decodeOptions(bytes, 0, bytes.length), { codeName: 'BAD_REQUEST' });
+      t.throws(() => decodeOptions(bytes, 0, bytes.length), { name: 'RelayError', codeName: 'BAD_REQUEST' });
     }
   });
 
