@@ -14,7 +14,12 @@ const outdir = `${root}dist/server`;
 rmSync(outdir, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
-  entryPoints: { main: 'src/cli/main.ts', 'lane-worker': 'src/pool/lane-worker.ts' },
+  entryPoints: {
+    main: 'src/cli/main.ts',
+    'lane-worker': 'src/pool/lane-worker.ts',
+    'bench-worker': 'src/cli/bench/worker.ts',
+    'bench-ticker-thread': 'src/cli/bench/ticker-thread.ts',
+  },
   outdir,
   bundle: true,
   splitting: true, // The commands are loaded when they are asked for.

@@ -20,7 +20,7 @@ export const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   transport: ['base', 'protocol', 'telemetry', 'front'],
   app: ['base', 'protocol', 'shm', 'telemetry', 'lane', 'pool', 'front', 'transport'],
   client: ['base', 'protocol'],
-  cli: ['base', 'protocol', 'client', 'app', 'telemetry'],
+  cli: ['base', 'protocol', 'shm', 'client', 'app', 'telemetry'],
 };
 
 /** Outside libraries of src/, each with the one room that may import it. */

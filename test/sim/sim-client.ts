@@ -124,6 +124,7 @@ export class SimClient {
 
   subscribe(name: string, asked: Asked): unknown[] {
     const id = this.#command(MessageType.SUBSCRIBE, name, asked);
+    this.views.get(name)?.askingAgain(asked);
     return [MessageType.SUBSCRIBE, id, name, Object.keys(asked).length === 0 ? null : asked];
   }
 
@@ -298,6 +299,9 @@ export class SimClient {
       const fail = (what: string): never => this.#fail(what);
       view = new SubscriptionView(name, isPattern, sub, { model, session: this.#session, published, fail });
       view.isLeaving = this.#isLeaving(name);
+      for (const other of this.#commands.values()) {
+        if (other.type === MessageType.SUBSCRIBE && other.name === name) view.asking(other.asked, expected?.kind === 'ok' ? (expected.topic ?? null) : null);
+      }
       this.views.set(name, view);
       this.#bySub.set(sub, view);
       if (this.views.size > this.#world.subscriptionsMax) this.#fail(`${this.views.size} subscriptions, subscriptionsMax is ${this.#world.subscriptionsMax}`);

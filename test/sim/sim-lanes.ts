@@ -212,6 +212,7 @@ export class SimLanes implements Lanes {
     if (slot.state.name !== 'dead') return;
     const events = this.#events as LaneEvents;
     while (this.#drain(slot, 256) > 0);
+    slot.link.publish(); // What was written in this turn and not flushed: lost with the rest, not in silence.
     slot.state = { name: 'gone' };
     slot.link.attach(null);
     const reader = new RingConsumer(slot.ingress);

@@ -8,6 +8,7 @@ import { randomInt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { LatencyHistogram } from '../../telemetry/latency-histogram.ts';
+import { entryUrl, hasEntries } from './entry-url.ts';
 import type { FromWorker, Refusal, ToWorker, WorkerReport } from './ipc.ts';
 import { type BenchOptions, completeOptions } from './options.ts';
 import { messageCount, warmupCount } from './plan.ts';
@@ -30,6 +31,7 @@ export class BenchRunError extends Error {
 /** Makes one run. What is left out of `changes` has its default. Throws BenchOptionsError and BenchRunError. */
 export async function runBench(changes: Partial<BenchOptions>): Promise<BenchResult> {
   const options = completeOptions(changes);
+  if (!hasEntries()) throw new BenchRunError('this build has no load generator; run it from the sources: npm run relay -- bench');
   const crew = new Crew(options.processes);
   try {
     return await conduct(options, crew);
@@ -209,7 +211,7 @@ class Crew {
     // A profile of the coordinator alone would be of no use: profiling flags are handed on, others are not.
     const profiling = process.execArgv.filter((flag) => flag.startsWith('--cpu-prof') || flag.startsWith('--heap-prof'));
     const execArgv = ['--disable-warning=ExperimentalWarning', ...profiling];
-    this.#children = Array.from({ length: processes }, () => fork(new URL('./worker.ts', import.meta.url), [], { execArgv }));
+    this.#children = Array.from({ length: processes }, () => fork(entryUrl('worker'), [], { execArgv }));
     this.#heard = this.#children.map(() => []);
     for (const [processIndex, child] of this.#children.entries()) {
       child.on('message', (message) => {

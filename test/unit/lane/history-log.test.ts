@@ -33,7 +33,12 @@ function append(log: HistoryLog, sizes: readonly number[], { first = 1, ttlMs = 
 function read(log: HistoryLog, from = 0, to = FOREVER): Kept[] {
   const kept: Kept[] = [];
   log.visit(from, to, ({ offset, bytes, metaStart, payloadStart, payloadEnd, expiresAtMs }) => {
-    kept.push({ offset, meta: [...bytes.slice(metaStart, payloadStart)], payload: [...bytes.slice(payloadStart, payloadEnd)], expiresAtMs });
+    kept.push({
+      offset,
+      meta: [...bytes.slice(metaStart, payloadStart)],
+      payload: [...bytes.slice(payloadStart, payloadEnd)],
+      expiresAtMs,
+    });
     return true;
   });
   return kept;
@@ -203,7 +208,8 @@ t.test('slabs of two topics do not touch each other', async (t) => {
   }
   for (const [index, log] of logs.entries()) {
     for (const { offset, payload } of read(log)) {
-      if (payload.some((byte) => byte !== ((offset ^ index) & 0xff))) t.fail(`message ${offset} of topic ${index} was written over`);
+      if (payload.some((byte) => byte !== ((offset ^ index) & 0xff)))
+        t.fail(`message ${offset} of topic ${index} was written over`);
     }
   }
   logs[0]!.clear();
@@ -239,13 +245,17 @@ for (const { bytes, sizeClass, want } of [
   });
 }
 
-t.test('the log is what a plain list would be', async (t) => {
+t.test('the log is what a plain list would be', async () => {
   const step = fc.oneof(
     { weight: 10, arbitrary: fc.record({ what: fc.constant('append' as const), size: fc.oneof(fc.nat(60), fc.nat(10_000)) }) },
     { weight: 2, arbitrary: fc.record({ what: fc.constant('wait' as const), size: fc.nat(80) }) },
     { weight: 1, arbitrary: fc.record({ what: fc.constant('clear' as const), size: fc.constant(0) }) },
   );
-  const config = fc.record({ count: fc.integer({ min: 1, max: 20 }), bytes: fc.integer({ min: 1, max: 20_000 }), ageMs: fc.integer({ min: 1, max: 200 }) });
+  const config = fc.record({
+    count: fc.integer({ min: 1, max: 20 }),
+    bytes: fc.integer({ min: 1, max: 20_000 }),
+    ageMs: fc.integer({ min: 1, max: 200 }),
+  });
   fc.assert(
     fc.property(config, fc.array(step, { maxLength: 120 }), (bounds, steps) => {
       const { log, pool } = open(bounds);

@@ -13,6 +13,7 @@ import {
   FANOUT_HEAD_BYTES,
   IngressKind,
   JOIN_HEAD_BYTES,
+  JoinFlag,
   LEAVE_HEAD_BYTES,
   RESUME_HEAD_BYTES,
   SEND_HEAD_BYTES,
@@ -52,6 +53,8 @@ export interface Out {
   readonly excluded: number;
   readonly flags: number;
   readonly message: Message | null;
+  /** The same as bytes; empty for none. */
+  readonly frame: Uint8Array;
   /** Joins: what a new lane needs back, decoded; for a resume how far it went. */
   readonly restore: unknown;
 }
@@ -75,7 +78,8 @@ class ListEgress implements Egress {
   }
 
   commit(payloadBytes: number): void {
-    if (payloadBytes > this.#bytesMax) throw new RangeError(`commit of ${payloadBytes} bytes outside the claim of ${this.#bytesMax}`);
+    if (payloadBytes > this.#bytesMax)
+      throw new RangeError(`commit of ${payloadBytes} bytes outside the claim of ${this.#bytesMax}`);
     this.#bytesMax = -1;
     this.records.push({ kind: this.#kind, payload: this.bytes.slice(this.#start, this.#start + payloadBytes) });
   }
@@ -118,7 +122,9 @@ export class LaneRig {
   /** The answer's third element, or the code of an error. Fails where there is no answer. */
   // biome-ignore lint/suspicious/noExplicitAny: results have every shape.
   ask(session: number, message: Message): any {
-    const reply = this.command(session, message).find((out) => out.session === session && (out.message?.[0] === 32 || out.message?.[0] === 33));
+    const reply = this.command(session, message).find(
+      (out) => out.session === session && (out.message?.[0] === 32 || out.message?.[0] === 33),
+    );
     if (reply?.message === undefined || reply.message === null) throw new Error(`no answer to ${JSON.stringify(message)}`);
     return reply.message[2];
   }
@@ -130,7 +136,8 @@ export class LaneRig {
 
   /** The MESSAGEs and EVENTs that a SUBSCRIBE replays, behind its answer. */
   subscribe(session: number, topic: string, options: object | null = null): { reply: Message; replayed: Message[] } {
-    const [join, ...rest] = this.command(session, [3, 1, topic, options]);
+    const outs = this.command(session, [3, 1, topic, options]);
+    const [join, ...rest] = outs.slice(outs.findIndex(({ kind }) => kind === 'join')); // In front of it others hear of a new member.
     if (join?.kind !== 'join' || join.message === null) throw new Error(`not joined: ${JSON.stringify(join)}`);
     return { reply: join.message[2], replayed: rest.map(({ message }) => message as Message) };
   }
@@ -197,30 +204,40 @@ function decode(kind: number, payload: Uint8Array): Out {
   const first = view.getUint32(0, true);
   const second = view.getUint32(4, true);
   const none = { session: 0, sub: 0, excluded: 0, flags: 0, restore: null };
-  const messageAt = (start: number): Message | null => (start === payload.length ? null : (unpack(payload.slice(start)) as Message));
   switch (kind) {
     case EgressKind.SEND:
-      return { ...none, kind: 'send', session: first, flags: second, message: messageAt(SEND_HEAD_BYTES) };
+      return { ...none, kind: 'send', session: first, flags: second, ...messageAt(payload, SEND_HEAD_BYTES) };
     case EgressKind.FANOUT:
-      return { ...none, kind: 'fanout', sub: first, excluded: second, flags: view.getUint32(8, true), message: messageAt(FANOUT_HEAD_BYTES) };
+      return {
+        ...none,
+        kind: 'fanout',
+        sub: first,
+        excluded: second,
+        flags: view.getUint32(8, true),
+        ...messageAt(payload, FANOUT_HEAD_BYTES),
+      };
     case EgressKind.LEAVE:
-      return { ...none, kind: 'leave', session: first, sub: second, message: messageAt(LEAVE_HEAD_BYTES) };
+      return { ...none, kind: 'leave', session: first, sub: second, ...messageAt(payload, LEAVE_HEAD_BYTES) };
     case EgressKind.JOIN: {
       const flags = view.getUint32(8, true);
       const restoreStart = JOIN_HEAD_BYTES + view.getUint32(12, true);
       const frameStart = restoreStart + view.getUint32(16, true);
       const restore = payload.slice(restoreStart, frameStart);
-      const isResumed = (flags & 4) !== 0;
+      const isResumed = (flags & JoinFlag.RESUMED) !== 0;
       const state = isResumed ? new DataView(restore.buffer).getFloat64(0, true) : restore.length === 0 ? null : unpack(restore);
-      return { ...none, kind: 'join', session: first, sub: second, flags, message: messageAt(frameStart), restore: state };
+      return { ...none, kind: 'join', session: first, sub: second, flags, ...messageAt(payload, frameStart), restore: state };
     }
     default:
       throw new Error(`unexpected egress record ${kind}`);
   }
 }
 
+function messageAt(payload: Uint8Array, start: number): { frame: Uint8Array; message: Message | null } {
+  const frame = payload.slice(start);
+  return { frame, message: frame.length === 0 ? null : (unpack(frame) as Message) };
+}
+
 /** MESSAGEs and EVENTs that go to all subscribers of a sub. */
 export function fannedOut(outs: readonly Out[], sub: number): Message[] {
   return outs.filter((out) => out.kind === 'fanout' && out.sub === sub).map(({ message }) => message as Message);
 }
-

@@ -84,7 +84,14 @@ t.test('wireErrorName finds every code by its number, and INTERNAL for those of 
 t.test('a RelayError carries code, name, retryable and facts; its text has the facts in it', async (t) => {
   const cause = new Error('inner');
   const error = new RelayError('OVERLOADED', undefined, { lane: 3, retryAfterMs: 250 }, { cause });
-  t.match(error, { name: 'RelayError', code: 106, codeName: 'OVERLOADED', retryable: true, facts: { lane: 3, retryAfterMs: 250 }, cause });
+  t.match(error, {
+    name: 'RelayError',
+    code: 106,
+    codeName: 'OVERLOADED',
+    retryable: true,
+    facts: { lane: 3, retryAfterMs: 250 },
+    cause,
+  });
   t.equal(error.message, 'overloaded, retry later: lane=3, retryAfterMs=250');
   t.equal(new RelayError('LIMIT', 'no more topics').message, 'no more topics');
 });

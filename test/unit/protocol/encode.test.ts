@@ -24,7 +24,8 @@ function written(bytesMax: number, write: (target: Uint8Array, at: number) => nu
   const target = new Uint8Array(bytesMax + 8).fill(0xee);
   const end = write(target, 3);
   for (let index = 0; index < target.length; index++) {
-    if ((index < 3 || index >= end) && target[index] !== 0xee) throw new Error(`byte ${index} is outside [3, ${end}) and was written`);
+    if ((index < 3 || index >= end) && target[index] !== 0xee)
+      throw new Error(`byte ${index} is outside [3, ${end}) and was written`);
   }
   return target.slice(3, end);
 }
@@ -38,7 +39,7 @@ for (const [spelled, value] of UINT_EDGES) {
   });
 }
 
-t.test('writeUint writes the shortest form of any integer', async (t) => {
+t.test('writeUint writes the shortest form of any integer', async () => {
   const widths = [
     [0x80, 1],
     [0x100, 2],
@@ -95,16 +96,25 @@ for (const { length, prefix } of [
 t.test('encodeMessage writes one value that reads as it was meant, inside its bound', async (t) => {
   const text = fc.string({ minLength: 1, maxLength: 60 });
   fc.assert(
-    fc.property(fc.nat(), fc.option(text), fc.maxSafeNat(), fc.boolean(), fc.uint8Array({ maxLength: 300 }), (sub, topic, offset, hasMeta, data) => {
-      const topicBytes = topic === null ? null : new TextEncoder().encode(topic);
-      const meta = hasMeta ? Uint8Array.of(0x81, 0xa1, 0x68, 0x01) : null;
-      const payload = Uint8Array.of(0xc5, data.length >> 8, data.length & 0xff, ...data);
-      const bytesMax = messageBytesMax(topicBytes?.length ?? 0, meta?.length ?? 0, payload.length);
-      const frame = written(bytesMax, (target, at) => encodeMessage(target, at, sub, topicBytes, offset, meta, payload, 0, payload.length));
-      const [type, ...rest] = unpack(frame) as unknown[];
-      t.same([type, ...rest.slice(0, 4)], [34, sub, topic, offset, hasMeta ? { h: 1 } : null]);
-      return frame.length <= bytesMax && skipValue(frame, 0, frame.length) === frame.length;
-    }),
+    fc.property(
+      fc.nat(),
+      fc.option(text),
+      fc.maxSafeNat(),
+      fc.boolean(),
+      fc.uint8Array({ maxLength: 300 }),
+      (sub, topic, offset, hasMeta, data) => {
+        const topicBytes = topic === null ? null : new TextEncoder().encode(topic);
+        const meta = hasMeta ? Uint8Array.of(0x81, 0xa1, 0x68, 0x01) : null;
+        const payload = Uint8Array.of(0xc5, data.length >> 8, data.length & 0xff, ...data);
+        const bytesMax = messageBytesMax(topicBytes?.length ?? 0, meta?.length ?? 0, payload.length);
+        const frame = written(bytesMax, (target, at) =>
+          encodeMessage(target, at, sub, topicBytes, offset, meta, payload, 0, payload.length),
+        );
+        const [type, ...rest] = unpack(frame) as unknown[];
+        t.same([type, ...rest.slice(0, 4)], [34, sub, topic, offset, hasMeta ? { h: 1 } : null]);
+        return frame.length <= bytesMax && skipValue(frame, 0, frame.length) === frame.length;
+      },
+    ),
     { numRuns: 300 },
   );
 });
@@ -120,7 +130,13 @@ t.test('the bounds hold for the largest there is', async (t) => {
 for (const { name, id, epoch, duplicate, offset } of [
   { name: 'a first message', id: 1, epoch: 'abcdefghij', duplicate: false, offset: 1 },
   { name: 'a duplicate', id: 300, epoch: 'abcdefghij', duplicate: true, offset: 0 },
-  { name: 'numbers of the largest size', id: Number.MAX_SAFE_INTEGER, epoch: 'a'.repeat(31), duplicate: true, offset: Number.MAX_SAFE_INTEGER },
+  {
+    name: 'numbers of the largest size',
+    id: Number.MAX_SAFE_INTEGER,
+    epoch: 'a'.repeat(31),
+    duplicate: true,
+    offset: Number.MAX_SAFE_INTEGER,
+  },
 ]) {
   t.test(`encodePublishOk: ${name}`, async (t) => {
     const prefix = publishResultPrefix(epoch, duplicate);

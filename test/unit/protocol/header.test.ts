@@ -9,7 +9,11 @@ import { frameBytes, GOLDEN_FRAMES, UINT_EDGES } from '../../fixtures/frames/ind
 
 const { FRAMING, NOT_AN_ARRAY, UNKNOWN_TYPE, WRONG_ARITY, BAD_ID, BAD_KEY, NONE } = HeaderFault;
 const bytesOf = (spelled: string): Uint8Array =>
-  Uint8Array.from([...spelled.matchAll(/'([^']*)'|([0-9a-f]+)/g)].flatMap(([, text, hex]) => [...Buffer.from(text ?? hex ?? '', text === undefined ? 'hex' : 'utf8')]));
+  Uint8Array.from(
+    [...spelled.matchAll(/'([^']*)'|([0-9a-f]+)/g)].flatMap(([, text, hex]) => [
+      ...Buffer.from(text ?? hex ?? '', text === undefined ? 'hex' : 'utf8'),
+    ]),
+  );
 
 interface Row {
   readonly name: string;
@@ -46,16 +50,46 @@ const answered: readonly Row[] = [
   { name: 'the largest id of 64 bits', bytes: '92 0e cf ffffffffffffffff', fault: BAD_ID, text: /PING: id/ },
   { name: 'an element too many', bytes: '93 0e 07 c0', fault: WRONG_ARITY, id: 7, text: /PING has 2 elements, got 3/ },
   { name: 'elements too few', bytes: '92 02 07', fault: WRONG_ARITY, id: 7, text: /PUBLISH has 5 elements, got 2/ },
-  { name: 'an element too few, key and all', bytes: "94 02 07 a1 'a' c0", fault: WRONG_ARITY, id: 7, text: /PUBLISH has 5 elements, got 4/ },
+  {
+    name: 'an element too few, key and all',
+    bytes: "94 02 07 a1 'a' c0",
+    fault: WRONG_ARITY,
+    id: 7,
+    text: /PUBLISH has 5 elements, got 4/,
+  },
   { name: 'fifteen elements', bytes: `9f 0e 07${' c0'.repeat(13)}`, fault: WRONG_ARITY, id: 7, text: /got 15/ },
   { name: 'an array 16 of a wrong size', bytes: 'dc 0003 0e 07 c0', fault: WRONG_ARITY, id: 7, text: /got 3/ },
   { name: 'an array 32 of a wrong size', bytes: 'dd 00000003 0e 07 c0', fault: WRONG_ARITY, id: 7, text: /got 3/ },
   { name: 'a key of nil', bytes: '95 02 07 c0 c0 c0', fault: BAD_KEY, id: 7, text: /PUBLISH: the topic must be a string/ },
   { name: 'a key of a number', bytes: '94 03 07 01 c0', fault: BAD_KEY, id: 7, text: /SUBSCRIBE: the pattern must be a string/ },
-  { name: 'a key of bytes', bytes: "95 02 07 c4 01 'a' c0 c0", fault: BAD_KEY, id: 7, text: /PUBLISH: the topic must be a string/ },
-  { name: 'a key of str 32', bytes: "95 02 07 db 00000001 'a' c0 c0", fault: BAD_KEY, id: 7, text: /PUBLISH: the topic must be a string/ },
-  { name: 'a service that is no string', bytes: '96 05 07 c0 c0 c0 c0', fault: BAD_KEY, id: 7, text: /CALL: the service must be a string/ },
-  { name: 'a workflow that is no string', bytes: '95 0c 07 90 c0 c0', fault: BAD_KEY, id: 7, text: /START: the workflow must be a string/ },
+  {
+    name: 'a key of bytes',
+    bytes: "95 02 07 c4 01 'a' c0 c0",
+    fault: BAD_KEY,
+    id: 7,
+    text: /PUBLISH: the topic must be a string/,
+  },
+  {
+    name: 'a key of str 32',
+    bytes: "95 02 07 db 00000001 'a' c0 c0",
+    fault: BAD_KEY,
+    id: 7,
+    text: /PUBLISH: the topic must be a string/,
+  },
+  {
+    name: 'a service that is no string',
+    bytes: '96 05 07 c0 c0 c0 c0',
+    fault: BAD_KEY,
+    id: 7,
+    text: /CALL: the service must be a string/,
+  },
+  {
+    name: 'a workflow that is no string',
+    bytes: '95 0c 07 90 c0 c0',
+    fault: BAD_KEY,
+    id: 7,
+    text: /START: the workflow must be a string/,
+  },
 ];
 
 const framing: readonly { readonly name: string; readonly bytes: string; readonly skipFault: number }[] = [
@@ -121,7 +155,13 @@ for (const [spelled, id] of UINT_EDGES) {
     t.match(header, { id, bodyStart: ping.length });
     const publish = bytesOf(`95 02 ${spelled} a3 'a.b' c0 c0`);
     t.equal(readHeader(publish, 0, publish.length, header), true);
-    t.match(header, { id, type: MessageType.PUBLISH, keyStart: publish.length - 5, keyEnd: publish.length - 2, bodyStart: publish.length - 2 });
+    t.match(header, {
+      id,
+      type: MessageType.PUBLISH,
+      keyStart: publish.length - 5,
+      keyEnd: publish.length - 2,
+      bodyStart: publish.length - 2,
+    });
   });
 }
 
@@ -176,13 +216,15 @@ t.test('a reused header holds nothing of the message before', async (t) => {
   }
 });
 
-t.test('scanMessage and skipValue find the same end, whatever the bytes', async (t) => {
+t.test('scanMessage and skipValue find the same end, whatever the bytes', async () => {
   const golden = fc.constantFrom(...GOLDEN_FRAMES.map(frameBytes));
-  const mutated = fc.tuple(golden, fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 3 })).map(([bytes, changes]) => {
-    const copy = bytes.slice();
-    for (const [at, value] of changes) copy[at % copy.length] = value;
-    return copy;
-  });
+  const mutated = fc
+    .tuple(golden, fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 3 }))
+    .map(([bytes, changes]) => {
+      const copy = bytes.slice();
+      for (const [at, value] of changes) copy[at % copy.length] = value;
+      return copy;
+    });
   const header = new MessageHeader();
   fc.assert(
     fc.property(mutated, (bytes) => {

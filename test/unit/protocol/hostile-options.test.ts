@@ -70,7 +70,17 @@ for (const { name, value } of HOSTILE) {
     t.test(`a SUBSCRIBE to ${topic} with ${name} in its presence gets an answer, and the relay lives`, async (t) => {
       const rig = new Rig();
       const client = rig.connect('mallory');
-      const message = Uint8Array.from([0x94, 3, 9, ...fixstr(topic), 0x81, ...fixstr('presence'), 0x81, ...fixstr('a'), ...inList(value)]);
+      const message = Uint8Array.from([
+        0x94,
+        3,
+        9,
+        ...fixstr(topic),
+        0x81,
+        ...fixstr('presence'),
+        0x81,
+        ...fixstr('a'),
+        ...inList(value),
+      ]);
       t.ok(rig.front instanceof Front);
       rig.front.onMessage([...rig.front.sessions].at(-1)!, message, true);
       rig.run();
@@ -93,10 +103,16 @@ for (const { name, value } of [
 ]) {
   t.test(`presence is true, a map or 'watch', not ${name}`, async (t) => {
     const bytes = Uint8Array.from([0x81, ...fixstr('presence'), ...value]);
-    t.throws(() => subscribeOptions(decodeOptions(bytes, 0, bytes.length), 100), { codeName: 'BAD_REQUEST', message: /presence must be/ });
+    t.throws(() => subscribeOptions(decodeOptions(bytes, 0, bytes.length), 100), {
+      codeName: 'BAD_REQUEST',
+      message: /presence must be/,
+    });
   });
 }
 
 t.test('options that are a time are no map', async (t) => {
-  t.throws(() => decodeOptions(Uint8Array.from([0xd6, 0xff, 0, 0, 0, 7]), 0, 6), { codeName: 'BAD_REQUEST', message: /must be a map/ });
+  t.throws(() => decodeOptions(Uint8Array.from([0xd6, 0xff, 0, 0, 0, 7]), 0, 6), {
+    codeName: 'BAD_REQUEST',
+    message: /must be a map/,
+  });
 });

@@ -33,16 +33,31 @@ for (const { of, name, options, want } of [
   { of: 'publish', name: 'keys nobody knows', options: { other: 1, constructor: 2 }, want: NO_PUBLISH },
   { of: 'publish', name: 'a key of 1 byte', options: { key: 'k' }, want: { ...NO_PUBLISH, key: 'k' } },
   { of: 'publish', name: 'a key of 128 bytes', options: { key: 'k'.repeat(128) }, want: { ...NO_PUBLISH, key: 'k'.repeat(128) } },
-  { of: 'publish', name: 'a key of 42 characters of 3 bytes', options: { key: '€'.repeat(42) }, want: { ...NO_PUBLISH, key: '€'.repeat(42) } },
+  {
+    of: 'publish',
+    name: 'a key of 42 characters of 3 bytes',
+    options: { key: '€'.repeat(42) },
+    want: { ...NO_PUBLISH, key: '€'.repeat(42) },
+  },
   { of: 'publish', name: 'no headers', options: { headers: {} }, want: { ...NO_PUBLISH, headers: {} } },
-  { of: 'publish', name: 'headers', options: { headers: { a: '', b: 'x' } }, want: { ...NO_PUBLISH, headers: { a: '', b: 'x' } } },
+  {
+    of: 'publish',
+    name: 'headers',
+    options: { headers: { a: '', b: 'x' } },
+    want: { ...NO_PUBLISH, headers: { a: '', b: 'x' } },
+  },
   { of: 'publish', name: 'the shortest ttl', options: { ttlMs: 1 }, want: { ...NO_PUBLISH, ttlMs: 1 } },
   { of: 'publish', name: 'a ttl of a year', options: { ttlMs: 31_536_000_000 }, want: { ...NO_PUBLISH, ttlMs: 31_536_000_000 } },
   { of: 'publish', name: 'echo off', options: { echo: false }, want: { ...NO_PUBLISH, echo: false } },
   { of: 'publish', name: 'echo on', options: { echo: true }, want: { ...NO_PUBLISH, echo: true } },
 
   { of: 'subscribe', name: 'nothing', options: {}, want: NO_SUBSCRIBE },
-  { of: 'subscribe', name: 'since the beginning', options: { since: { epoch: 'e', offset: 0 } }, want: { ...NO_SUBSCRIBE, since: { epoch: 'e', offset: 0 } } },
+  {
+    of: 'subscribe',
+    name: 'since the beginning',
+    options: { since: { epoch: 'e', offset: 0 } },
+    want: { ...NO_SUBSCRIBE, since: { epoch: 'e', offset: 0 } },
+  },
   {
     of: 'subscribe',
     name: 'since with the longest epoch and largest offset',
@@ -52,9 +67,19 @@ for (const { of, name, options, want } of [
   { of: 'subscribe', name: 'the last none', options: { last: 0 }, want: NO_SUBSCRIBE },
   { of: 'subscribe', name: 'the last million', options: { last: 1_000_000 }, want: { ...NO_SUBSCRIBE, last: 1_000_000 } },
   { of: 'subscribe', name: 'presence false', options: { presence: false }, want: NO_SUBSCRIBE },
-  { of: 'subscribe', name: 'presence true', options: { presence: true }, want: { ...NO_SUBSCRIBE, presence: { data: undefined }, watch: true } },
+  {
+    of: 'subscribe',
+    name: 'presence true',
+    options: { presence: true },
+    want: { ...NO_SUBSCRIBE, presence: { data: undefined }, watch: true },
+  },
   { of: 'subscribe', name: 'presence to watch', options: { presence: 'watch' }, want: { ...NO_SUBSCRIBE, watch: true } },
-  { of: 'subscribe', name: 'presence with an empty map', options: { presence: {} }, want: { ...NO_SUBSCRIBE, presence: { data: {} }, watch: true } },
+  {
+    of: 'subscribe',
+    name: 'presence with an empty map',
+    options: { presence: {} },
+    want: { ...NO_SUBSCRIBE, presence: { data: {} }, watch: true },
+  },
   {
     of: 'subscribe',
     name: 'presence data of the largest size',
@@ -100,7 +125,12 @@ for (const { of, name, options, want } of [
 for (const { of, name, options, text, code = 'BAD_REQUEST' } of [
   { of: 'publish', name: 'an empty key', options: { key: '' }, text: /key must be a string of 1 to 128/ },
   { of: 'publish', name: 'a key of 129 bytes', options: { key: 'k'.repeat(129) }, text: /key must be a string of 1 to 128/ },
-  { of: 'publish', name: 'a key of 43 characters of 3 bytes', options: { key: '€'.repeat(43) }, text: /key must be a string of 1 to 128 bytes/ },
+  {
+    of: 'publish',
+    name: 'a key of 43 characters of 3 bytes',
+    options: { key: '€'.repeat(43) },
+    text: /key must be a string of 1 to 128 bytes/,
+  },
   { of: 'publish', name: 'a key that is a number', options: { key: 7 }, text: /key must be/ },
   { of: 'publish', name: 'headers in a list', options: { headers: ['a'] }, text: /headers must be a map/ },
   { of: 'publish', name: 'headers of text', options: { headers: 'a' }, text: /headers must be a map/ },
@@ -112,23 +142,59 @@ for (const { of, name, options, text, code = 'BAD_REQUEST' } of [
     options: { headers: Object.fromEntries(Array.from({ length: 33 }, (_, index) => [`h${index}`, ''])) },
     text: /too many headers: count=33, countMax=32/,
   },
-  { of: 'publish', name: 'headers of more than 1 KiB', options: { headers: { a: 'x'.repeat(1_024) } }, text: /headers are too large/, code: 'TOO_LARGE' },
+  {
+    of: 'publish',
+    name: 'headers of more than 1 KiB',
+    options: { headers: { a: 'x'.repeat(1_024) } },
+    text: /headers are too large/,
+    code: 'TOO_LARGE',
+  },
   { of: 'publish', name: 'a ttl of 0', options: { ttlMs: 0 }, text: /ttlMs must be an integer in \[1,/ },
   { of: 'publish', name: 'a ttl of more than a year', options: { ttlMs: 31_536_000_001 }, text: /ttlMs must be/ },
   { of: 'publish', name: 'half a ttl', options: { ttlMs: 0.5 }, text: /ttlMs must be/ },
   { of: 'publish', name: 'an endless ttl', options: { ttlMs: FOREVER }, text: /ttlMs must be/ },
   { of: 'publish', name: 'echo of 1', options: { echo: 1 }, text: /echo must be true or false/ },
 
-  { of: 'subscribe', name: 'since and last', options: { since: { epoch: 'e', offset: 0 }, last: 1 }, text: /since and last exclude/ },
+  {
+    of: 'subscribe',
+    name: 'since and last',
+    options: { since: { epoch: 'e', offset: 0 }, last: 1 },
+    text: /since and last exclude/,
+  },
   { of: 'subscribe', name: 'since with a number', options: { since: 7 }, text: /since must be a map/ },
   { of: 'subscribe', name: 'since without an epoch', options: { since: { offset: 7 } }, text: /since.epoch must be a string/ },
-  { of: 'subscribe', name: 'since with an epoch that is too long', options: { since: { epoch: `${EPOCH}e`, offset: 7 } }, text: /since.epoch must be/ },
-  { of: 'subscribe', name: 'since without an offset', options: { since: { epoch: 'e' } }, text: /since.offset must be an integer/ },
-  { of: 'subscribe', name: 'since with a negative offset', options: { since: { epoch: 'e', offset: -1 } }, text: /since.offset must be/ },
-  { of: 'subscribe', name: 'since with an offset of 2^53', options: { since: { epoch: 'e', offset: 2 ** 53 } }, text: /since.offset must be/ },
+  {
+    of: 'subscribe',
+    name: 'since with an epoch that is too long',
+    options: { since: { epoch: `${EPOCH}e`, offset: 7 } },
+    text: /since.epoch must be/,
+  },
+  {
+    of: 'subscribe',
+    name: 'since without an offset',
+    options: { since: { epoch: 'e' } },
+    text: /since.offset must be an integer/,
+  },
+  {
+    of: 'subscribe',
+    name: 'since with a negative offset',
+    options: { since: { epoch: 'e', offset: -1 } },
+    text: /since.offset must be/,
+  },
+  {
+    of: 'subscribe',
+    name: 'since with an offset of 2^53',
+    options: { since: { epoch: 'e', offset: 2 ** 53 } },
+    text: /since.offset must be/,
+  },
   { of: 'subscribe', name: 'a negative last', options: { last: -1 }, text: /last must be/ },
   { of: 'subscribe', name: 'a last of more than a million', options: { last: 1_000_001 }, text: /last must be/ },
-  { of: 'subscribe', name: 'presence of another word', options: { presence: 'yes' }, text: /presence must be true, a map or 'watch'/ },
+  {
+    of: 'subscribe',
+    name: 'presence of another word',
+    options: { presence: 'yes' },
+    text: /presence must be true, a map or 'watch'/,
+  },
   { of: 'subscribe', name: 'presence of 1', options: { presence: 1 }, text: /presence must be/ },
   { of: 'subscribe', name: 'presence in a list', options: { presence: [] }, text: /presence must be/ },
   {
@@ -145,7 +211,12 @@ for (const { of, name, options, text, code = 'BAD_REQUEST' } of [
     text: /presence data is too large/,
     code: 'TOO_LARGE',
   },
-  { of: 'subscribe', name: 'an unknown policy', options: { policy: 'drop' }, text: /policy must be one of disconnect, dropOldest/ },
+  {
+    of: 'subscribe',
+    name: 'an unknown policy',
+    options: { policy: 'drop' },
+    text: /policy must be one of disconnect, dropOldest/,
+  },
   { of: 'subscribe', name: 'a policy of 0', options: { policy: 0 }, text: /policy must be one of/ },
   { of: 'subscribe', name: 'an empty conflateBy', options: { conflateBy: '' }, text: /conflateBy must be/ },
 
@@ -174,7 +245,10 @@ for (const { name, options, text } of [
   { name: 'pause', options: { policy: 'pause' }, text: /'pause' needs one topic/ },
 ]) {
   t.test(`a pattern may not ask for ${name}`, async (t) => {
-    t.throws(() => checkPatternOptions(subscribeOptions(options, PRESENCE_BYTES_MAX)), { codeName: 'BAD_REQUEST', message: text });
+    t.throws(() => checkPatternOptions(subscribeOptions(options, PRESENCE_BYTES_MAX)), {
+      codeName: 'BAD_REQUEST',
+      message: text,
+    });
   });
 }
 
