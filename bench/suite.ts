@@ -67,7 +67,18 @@ if (values.list === true || chosen.length === 0) {
 for (const { name, servers, load } of chosen) {
   process.stdout.write(`\n== ${name}\n`);
   const flags = Object.entries(load).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
-  const args = ['bench/run-pairs.ts', '--name', name, '--rounds', values.rounds, '--servers', servers.join(','), ...flags];
+  const args = [
+    'bench/run-pairs.ts',
+    '--settle',
+    '5',
+    '--name',
+    name,
+    '--rounds',
+    values.rounds,
+    '--servers',
+    servers.join(','),
+    ...flags,
+  ];
   const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
 }

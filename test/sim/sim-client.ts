@@ -24,6 +24,7 @@ export interface SimWorld {
   published(uid: number): Published | undefined;
   markBad(session: number, id: number): void;
   trace(who: string, what: string): void;
+  count(what: string): void;
   fail(what: string): never;
 }
 
@@ -34,6 +35,8 @@ interface Command {
   readonly asked: Asked;
   /** Subscriptions that the relay could have counted when this was sent. */
   readonly subscriptions: number;
+  /** Records that the lanes had handled then. */
+  readonly order: number;
   /** Wrong on purpose: BAD_REQUEST. */
   readonly isBad: boolean;
 }
@@ -62,8 +65,6 @@ export class SimClient {
   readonly #deserved = new Set<number>();
   #sessionId = '';
   goaways = 0;
-  /** Smallest wait before it may connect again. */
-  closes = 0;
 
   constructor(index: number, name: string | null, world: SimWorld) {
     this.index = index;
@@ -186,7 +187,7 @@ export class SimClient {
     const id = this.#nextId++;
     let subscriptions = this.views.size;
     for (const other of this.#commands.values()) if (other.type === MessageType.SUBSCRIBE) subscriptions++;
-    this.#commands.set(id, { id, type, name, asked, subscriptions, isBad });
+    this.#commands.set(id, { id, type, name, asked, subscriptions, isBad, order: this.#world.model.order });
     return id;
   }
 
@@ -207,6 +208,7 @@ export class SimClient {
 
   #onMessage(message: readonly unknown[]): void {
     const [type, first] = message as [number, number];
+    this.#world.count(countName(message));
     if (message.length !== SPEC_BY_TYPE[type]?.arity || SPEC_BY_TYPE[type]?.sender !== 'relay') this.#fail(`got ${show(message)}`);
     switch (type) {
       case MessageType.OK:
@@ -309,7 +311,7 @@ export class SimClient {
     if (isPattern) {
       const recovery = asked.since === undefined ? {} : { recovered: false, reason: 'NO_HISTORY' };
       this.#same(command, rest, { epoch: null, offset: 0, ...recovery, replay: 0 });
-      view.joinedPattern(asked, isFirst);
+      view.joinedPattern(asked, isFirst, command.order);
       return;
     }
     const due = this.#dueOk(command, expected);
@@ -415,7 +417,7 @@ export class SimClient {
 
   #onClosed(closeCode: number, reason: string): void {
     this.#world.trace(`${this.label} <`, `closed ${closeCode} ${reason}`);
-    this.closes++;
+    this.#world.count(`closed ${closeCode}`);
     const allowed: number[] = [CLOSE_CODES.SLOW_CONSUMER.code, CLOSE_CODES.NO_PONG.code, CLOSE_CODES.NO_HELLO.code];
     if (this.#world.isDraining) allowed.push(CLOSE_CODES.SHUTDOWN.code);
     if (this.#world.mayCut) allowed.push(1006);
@@ -450,6 +452,16 @@ function hasRetryAfter(details: unknown): boolean {
 
 function commandText({ type, id, name, asked }: Command): string {
   return `${SPEC_BY_TYPE[type]?.name} ${id} ${name} ${show(asked)}`;
+}
+
+/** `EVENT skip conflate`, `ERROR OVERLOADED`, `OK recovered`: what the statistics call a message. */
+function countName([type, , second, third, data]: readonly unknown[]): string {
+  const name = SPEC_BY_TYPE[type as number]?.name ?? '';
+  if (type === MessageType.ERROR) return `${name} ${wireErrorName(second as number)}`;
+  if (type === MessageType.EVENT) return [name, third, (data as { reason?: string }).reason].filter(Boolean).join(' ');
+  if (type !== MessageType.OK) return name;
+  const { recovered, reason } = (second ?? {}) as { recovered?: boolean; reason?: string };
+  return recovered === undefined ? name : `${name} ${recovered ? 'recovered' : reason}`;
 }
 
 /** Short and stable: what a trace prints and the hash is made of. */

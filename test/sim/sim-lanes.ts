@@ -216,7 +216,9 @@ export class SimLanes implements Lanes {
     slot.state = { name: 'gone' };
     slot.link.attach(null);
     const reader = new RingConsumer(slot.ingress);
-    RingConsumer.inspect(slot.ingress, slot.handledPosition, (kind, start, length) => {
+    const { progress } = ringPositions(slot.ingress);
+    const handledPosition = ((progress - slot.handledPosition) | 0) > 0 ? progress : slot.handledPosition;
+    RingConsumer.inspect(slot.ingress, handledPosition, (kind, start, length) => {
       if (kind === IngressKind.COMMAND || kind === IngressKind.PATTERN_COMMAND) {
         this.#tap.commandLost(lane, reader.bytes.slice(start, start + length));
       }

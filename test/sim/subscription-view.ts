@@ -84,6 +84,8 @@ export class SubscriptionView {
   #lostCount = 0;
   /** Pattern: what was handled later than this must come. Exact: when it was joined. */
   #order = 0;
+  /** Pattern: what was handled earlier than this cannot come. */
+  #sentOrder = 0;
 
   constructor(name: string, isPattern: boolean, sub: number, context: ViewContext) {
     this.name = name;
@@ -124,8 +126,11 @@ export class SubscriptionView {
   }
 
   /** The OK of a SUBSCRIBE to a pattern. */
-  joinedPattern(asked: Asked, isFirst: boolean): void {
-    if (isFirst) this.#order = this.#context.model.order;
+  joinedPattern(asked: Asked, isFirst: boolean, sentOrder: number): void {
+    if (isFirst) {
+      this.#order = this.#context.model.order;
+      this.#sentOrder = sentOrder;
+    }
     this.asking(asked, null);
   }
 
@@ -196,9 +201,6 @@ export class SubscriptionView {
   #firstDue(topic: TopicModel, ordinal: number): number {
     let first = 1;
     while (first < ordinal && (topic.log[first - 1] as Entry).order <= this.#order) first++;
-    let unplaced = this.#unplacedSkips.get(topic.name) ?? 0;
-    this.#unplacedSkips.delete(topic.name);
-    for (; unplaced > 0 && first < ordinal; first++) if (!this.#isExcluded(topic, first)) unplaced--;
     return first;
   }
 
@@ -259,14 +261,18 @@ export class SubscriptionView {
   /** The stream that a skip speaks of. A pattern may hear of a new one by a skip first. Null: no telling where in it. */
   #cursorOfSkip(topicName: string, from: number, to: number, count: number): Cursor | null {
     const cursor = this.#cursors.get(topicName);
-    if (cursor !== undefined && (!this.isPattern || (cursor.topic.hasHistory && from > cursor.position))) return cursor;
+    if (cursor !== undefined && (!this.isPattern || (cursor.topic.hasHistory ? from > cursor.position : cursor.mayBeLost !== true))) return cursor;
+    if (from === 0) {
+      this.#unplacedSkips.set(topicName, (this.#unplacedSkips.get(topicName) ?? 0) + count);
+      return null;
+    }
     const streams = this.#context.model.streams.get(topicName) ?? [];
-    const stream = streams.findLast(({ log }) => log.length >= Math.max(1, to));
+    const stream = streams.find((candidate, index) => {
+      const newest = candidate.log[to - 1];
+      return newest !== undefined && newest.order > this.#sentOrder && (cursor === undefined || index > streams.indexOf(cursor.topic));
+    });
     if (stream === undefined) this.#fail(`skip [${from}, ${to}] on ${topicName}, which has no such messages`);
-    if (stream.hasHistory) return this.#cursorFor(stream, from);
-    if (cursor?.topic === stream && cursor.mayBeLost !== true) return cursor;
-    this.#unplacedSkips.set(topicName, (this.#unplacedSkips.get(topicName) ?? 0) + count);
-    return null;
+    return this.#cursorFor(stream, from);
   }
 
   /** Conflating drops a message for a later one of the same key, and for nothing else: the trailing one is always delivered. */
@@ -336,7 +342,6 @@ export class SubscriptionView {
     if (this.isPattern) {
       this.#lostCount++;
       for (const cursor of this.#cursors.values()) if (cursor.topic.isDead) cursor.mayBeLost = true;
-      for (const name of this.#unplacedSkips.keys()) if (model.streams.get(name)?.at(-1)?.isDead ?? true) this.#unplacedSkips.delete(name);
       return;
     }
     let restored = restores.shift();
@@ -421,12 +426,19 @@ export class SubscriptionView {
   #account(cursor: Cursor, ordinal: number, when: string): void {
     if (cursor.position > ordinal) this.#fail(`${when}: the stream goes back from ${cursor.position} to ${ordinal}`);
     for (let at = cursor.position + 1; at <= ordinal; at++) {
-      if (!this.#isExcluded(cursor.topic, at)) {
+      if (!this.#isExcluded(cursor.topic, at) && !this.#isUnplacedSkip(cursor.topic.name)) {
         const { uid } = cursor.topic.entry(at);
         this.#miss(`${when}: message ${at} (uid ${uid}) of ${cursor.topic.name} is missing, at ${cursor.position}, and nothing names it`);
       }
     }
     cursor.position = ordinal;
+  }
+
+  /** One of those that were skipped, and no telling which. */
+  #isUnplacedSkip(topicName: string): boolean {
+    const count = this.#unplacedSkips.get(topicName) ?? 0;
+    if (count > 0) this.#unplacedSkips.set(topicName, count - 1);
+    return count > 0;
   }
 
   #miss(what: string): void {

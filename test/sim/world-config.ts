@@ -93,7 +93,8 @@ export function worldConfig(prng: Prng): WorldConfig {
     lane: {
       topicRules: TOPIC_RULES,
       topicsMax: forgets ? 9 : 1_000,
-      topicIdleMs: forgets ? 2_000 : 10_000,
+      // Where the model cannot tell when a history is empty, it cannot tell when a topic is idle either.
+      topicIdleMs: knowsRetention ? (forgets ? 2_000 : 10_000) : 10_000_000,
       historyBytesMax: knowsRetention ? HISTORY_BYTES_UNBOUND : 12_288,
       historyLimitDefault: 10,
       historyLimitMax: 100,

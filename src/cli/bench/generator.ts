@@ -116,14 +116,13 @@ export class Generator implements SocketHandler {
   #t0Us = 0;
   #nextDueUs = Number.POSITIVE_INFINITY;
   #measureStartUs = 0;
-  #cpuAtMeasureStart: NodeJS.CpuUsage | null = null;
   #lastSentUs = 0;
+  #cpuAtMeasureStart: NodeJS.CpuUsage | null = null;
   #onDrained: (() => void) | null = null;
 
   #answersOwed = 0;
   readonly #counts = new RunCounts();
   readonly refused: Refusal[] = [];
-
   #churnTimer: NodeJS.Timeout | null = null;
 
   /** `fail` is told why the run cannot go on, once or more. */
