@@ -15,6 +15,7 @@ export interface SimWorld {
   readonly model: Model;
   readonly transport: MemoryTransport;
   readonly subscriptionsMax: number;
+  readonly messageBytesMax: number;
   /** Which name a subscription number stands for, for the whole run. */
   readonly subNames: Map<number, string>;
   /** A drain has begun. */
@@ -169,10 +170,22 @@ export class SimClient {
     return message;
   }
 
-  /** Several messages in one WebSocket message. */
+  /** Several messages in one WebSocket message, or as few as they fit in. */
   say(...messages: readonly unknown[]): void {
-    for (const message of messages) this.#world.trace(`${this.label} >`, show(message));
-    this.#link?.send(Buffer.concat(messages.map((message) => pack(message))));
+    let parts: Uint8Array[] = [];
+    let bytes = 0;
+    for (const message of messages) {
+      this.#world.trace(`${this.label} >`, show(message));
+      const part = pack(message);
+      if (bytes + part.length > this.#world.messageBytesMax) {
+        this.#link?.send(Buffer.concat(parts));
+        parts = [];
+        bytes = 0;
+      }
+      parts.push(part);
+      bytes += part.length;
+    }
+    this.#link?.send(Buffer.concat(parts));
   }
 
   /** Not a message at all; the relay will close with this code. */

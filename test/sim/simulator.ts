@@ -116,6 +116,10 @@ class Simulator implements SimWorld {
     return this.#config.front.subscriptionsMax;
   }
 
+  get messageBytesMax(): number {
+    return this.#config.front.messageBytesMax;
+  }
+
   get mayCut(): boolean {
     return this.#config.transport.closeEvent === 'handshake';
   }
@@ -184,13 +188,13 @@ class Simulator implements SimWorld {
       if (this.#lanes.state(lane) !== 'running' && this.#prng.nextBoolean(0.06)) this.#mourn(lane);
     }
     const roll = this.#prng.nextFloat();
-    if (roll < 0.42) this.#clientStep(this.#prng.pick(this.#clients));
-    else if (roll < 0.66) this.#runTasks(this.#prng.nextInt(1, 8));
-    else if (roll < 0.78) this.#lanes.run(this.#anyLane());
-    else if (roll < 0.9) this.#lanes.drain(this.#anyLane(), this.#prng.nextInt(1, 40));
-    else if (roll < 0.9 + this.#config.deathRatio) this.#fault();
-    else if (roll < 0.94) this.#burst();
-    else if (roll < 0.97) this.#pass(this.#someTimeMs());
+    if (roll < 0.44) this.#clientStep(this.#prng.pick(this.#clients));
+    else if (roll < 0.64) this.#runTasks(this.#prng.nextInt(1, 12));
+    else if (roll < 0.76) this.#lanes.run(this.#anyLane());
+    else if (roll < 0.88) this.#lanes.drain(this.#anyLane(), this.#prng.nextInt(1, 60));
+    else if (roll < 0.88 + this.#config.deathRatio) this.#fault();
+    else if (roll < 0.95) this.#burst();
+    else if (roll < 0.98) this.#pass(this.#someTimeMs());
     else this.#tick();
   }
 
@@ -266,27 +270,26 @@ class Simulator implements SimWorld {
       if (client.link === null) this.#connect(client); // Otherwise it waits for the end of its closing handshake.
       return;
     }
-    const link = client.link as NonNullable<typeof client.link>;
     const roll = this.#prng.nextFloat();
-    if (roll < 0.45) client.say(...Array.from({ length: this.#prng.nextInt(1, 3) }, () => this.#publish(client)));
-    else if (roll < 0.68) client.say(...Array.from({ length: this.#prng.nextInt(1, 2) }, () => this.#membership(client)));
-    else if (roll < 0.76) client.say(this.#question(client));
-    else if (roll < 0.86) {
-      if (link.isPaused) this.#read(client);
-      else link.pauseReading();
-    } else if (roll < 0.94) {
-      if (link.isPaused) this.#read(client);
-      else client.say(this.#publish(client), this.#membership(client), this.#publish(client));
-    } else if (roll < 0.965) this.#misbehave(client);
-    else if (roll < 0.98) client.cut();
+    if (roll < 0.48) client.say(...Array.from({ length: this.#prng.nextInt(1, 5) }, () => this.#publish(client)));
+    else if (roll < 0.66) client.say(...Array.from({ length: this.#prng.nextInt(1, 2) }, () => this.#membership(client)));
+    else if (roll < 0.73) client.say(this.#question(client));
+    else if (roll < 0.92) this.#read(client);
+    else if (roll < 0.965) client.say(this.#publish(client), this.#membership(client), this.#publish(client));
+    else if (roll < 0.975) this.#misbehave(client);
+    else if (roll < 0.985) client.cut();
     else if (roll < 0.99) client.close();
     else client.say(this.#publish(client), client.ping());
   }
 
+  /** Every third client reads slowly, the others only now and then. */
   #read(client: SimClient): void {
     const link = client.link as NonNullable<typeof client.link>;
-    if (this.#prng.nextBoolean(0.5)) link.readSome(this.#prng.nextInt(1, 600));
-    else link.resumeReading();
+    const isSlow = client.index % 3 === 0;
+    if (!link.isPaused) {
+      if (this.#prng.nextBoolean(isSlow ? 0.9 : 0.3)) link.pauseReading();
+    } else if (this.#prng.nextBoolean(isSlow ? 0.25 : 0.6)) link.resumeReading();
+    else link.readSome(this.#prng.nextInt(1, 900));
   }
 
   #connect(client: SimClient): void {
@@ -306,7 +309,8 @@ class Simulator implements SimWorld {
   }
 
   #topic(): string {
-    return this.#prng.pick(this.#config.topics);
+    const { topics } = this.#config;
+    return this.#prng.nextBoolean(0.6) ? this.#prng.pick(topics.slice(-3)) : this.#prng.pick(topics);
   }
 
   #publish(client: SimClient): unknown[] {
@@ -327,7 +331,7 @@ class Simulator implements SimWorld {
   #membership(client: SimClient): unknown[] {
     const prng = this.#prng;
     const mine = [...client.views.keys()];
-    if (mine.length > 0 && prng.nextBoolean(0.3)) return client.unsubscribe(prng.pick(mine));
+    if (mine.length > 0 && prng.nextBoolean(0.2)) return client.unsubscribe(prng.pick(mine));
     if (prng.nextBoolean(0.05)) return client.unsubscribe(this.#topic());
     if (prng.nextBoolean(0.25)) {
       const name = prng.pick(PATTERNS);

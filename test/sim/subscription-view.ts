@@ -262,15 +262,16 @@ export class SubscriptionView {
   #cursorOfSkip(topicName: string, from: number, to: number, count: number): Cursor | null {
     const cursor = this.#cursors.get(topicName);
     if (cursor !== undefined && (!this.isPattern || (cursor.topic.hasHistory ? from > cursor.position : cursor.mayBeLost !== true))) return cursor;
-    if (from === 0) {
-      this.#unplacedSkips.set(topicName, (this.#unplacedSkips.get(topicName) ?? 0) + count);
-      return null;
-    }
     const streams = this.#context.model.streams.get(topicName) ?? [];
-    const stream = streams.find((candidate, index) => {
+    const possible = streams.filter((candidate, index) => {
       const newest = candidate.log[to - 1];
       return newest !== undefined && newest.order > this.#sentOrder && (cursor === undefined || index > streams.indexOf(cursor.topic));
     });
+    if (from === 0 || possible.length > 1) {
+      this.#unplacedSkips.set(topicName, (this.#unplacedSkips.get(topicName) ?? 0) + count);
+      return null;
+    }
+    const [stream] = possible;
     if (stream === undefined) this.#fail(`skip [${from}, ${to}] on ${topicName}, which has no such messages`);
     return this.#cursorFor(stream, from);
   }

@@ -56,9 +56,14 @@ export const BAD_OPTIONS: readonly { readonly type: number; readonly options: re
   { type: MessageType.REGISTER, options: [{ version: 1 }] },
 ];
 
+function shuffled<Item>(items: readonly Item[], prng: Prng): Item[] {
+  return items.map((item) => ({ item, at: prng.nextUint32() })).sort((one, other) => one.at - other.at).map(({ item }) => item);
+}
+
 export function worldConfig(prng: Prng): WorldConfig {
   const ingressRingBytes = prng.pick([16_384, 32_768]);
-  const sendQueueBytesMax = prng.pick([1_200, 3_000, 8_000]);
+  const padMax = prng.pick([10, 120, 380]);
+  const sendQueueBytesMax = prng.pick(padMax === 10 ? [250, 600] : [1_200, 3_000, 6_000]);
   const mergedFrameBytesMax = prng.pick([64, 512, 4_096]);
   // A message takes an eighth of the ring at most, with its record's head.
   const messageBytesMax = ingressRingBytes / 8 - 64;
@@ -70,8 +75,9 @@ export function worldConfig(prng: Prng): WorldConfig {
     ingressRingBytes,
     egressRingBytes: prng.pick([32_768, 65_536, 262_144]),
     clientCount: prng.nextInt(2, 7),
-    topics: forgets ? [...TOPICS, ...Array.from({ length: 12 }, (_, index) => `more.${index}`)] : TOPICS.filter(() => prng.nextBoolean(0.6)).concat('a.1'),
-    padMax: prng.pick([10, 120, 380]),
+    // The last three are the hot ones.
+    topics: [...(forgets ? Array.from({ length: 12 }, (_, index) => `more.${index}`) : []), ...shuffled(TOPICS, prng).slice(0, prng.nextInt(3, 10))],
+    padMax,
     deathRatio: prng.nextBoolean(0.4) ? 0.01 : 0,
     knowsRetention,
     front: {
@@ -81,7 +87,7 @@ export function worldConfig(prng: Prng): WorldConfig {
       mergedFrameBytesMax,
       messageBytesMax,
       payloadBytesMax: 400,
-      subscriptionsMax: prng.pick([4, 30]),
+      subscriptionsMax: prng.pick([4, 30, 30]),
       presenceBytesMax: 100,
       helloTimeoutMs: 2_000,
       pingIntervalMs: 5_000,
@@ -92,7 +98,7 @@ export function worldConfig(prng: Prng): WorldConfig {
     },
     lane: {
       topicRules: TOPIC_RULES,
-      topicsMax: forgets ? 9 : 1_000,
+      topicsMax: forgets ? 14 : 1_000,
       // Where the model cannot tell when a history is empty, it cannot tell when a topic is idle either.
       topicIdleMs: knowsRetention ? (forgets ? 2_000 : 10_000) : 10_000_000,
       historyBytesMax: knowsRetention ? HISTORY_BYTES_UNBOUND : 12_288,
@@ -103,11 +109,11 @@ export function worldConfig(prng: Prng): WorldConfig {
       dedupWindowMs: 3_000,
       dedupKeysMax: prng.pick([2, 50]),
       presenceGraceMs: 1_500,
-      presenceMembersMax: prng.pick([3, 50]),
+      presenceMembersMax: prng.pick([3, 50, 50]),
       presenceBytesMax: 100,
     },
     transport: {
-      windowBytes: prng.pick([200, 1_000, 10_000]),
+      windowBytes: prng.pick([100, 400, 4_000]),
       bufferBytesMax: 2 * sendQueueBytesMax + messageBytesMax + mergedFrameBytesMax + 4_096,
       messageBytesMax: 4 * messageBytesMax,
       closeEvent: prng.nextBoolean() ? 'atOnce' : 'handshake',

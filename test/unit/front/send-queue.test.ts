@@ -279,12 +279,17 @@ t.test('pause: nothing is queued, and the member knows where it stopped', async 
   t.equal(fresh.pausedAfter, 0, 'the very first one too');
 });
 
-t.test('disconnect: nothing is queued or named; the caller closes', async (t) => {
-  const rig = new Rig(300);
-  const one = member('disconnect');
-  rig.push(one, 1, { bytes: 300 });
-  t.equal(rig.push(one, 2), 'disconnect');
-  t.equal(rig.queue.bytes, 300);
+t.test('disconnect: nothing is queued or named, the caller closes; but the message counts as dropped', async (t) => {
+  for (const policy of ['disconnect', 'conflate'] as const) {
+    const rig = new Rig(300);
+    const one = member(policy, { conflateBy: 'symbol' });
+    rig.push(one, 1, { bytes: 300, headers: { symbol: 'a' } });
+    t.equal(rig.push(one, 2, { headers: { symbol: 'b' } }), 'disconnect');
+    t.equal(rig.queue.bytes, 300);
+    t.same(rig.dropped, ['disconnect 2 1']);
+    rig.queue.abandon('disconnect');
+    t.equal(rig.ledger.byReason.disconnect, 2);
+  }
 });
 
 t.test('replies and events are never dropped, whatever they add up to', async (t) => {
