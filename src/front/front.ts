@@ -7,9 +7,9 @@
 import type { Clock } from '../base/clock.ts';
 import { hashBytes } from '../base/hash.ts';
 import { randomId } from '../base/ids.ts';
-import { pack } from '../protocol/codec.ts';
+import { pack, unpack } from '../protocol/codec.ts';
 import { CLOSE_CODES, type CloseCodeName, WIRE_ERRORS } from '../protocol/codes.ts';
-import { type ErrorFacts, RelayError, withFacts } from '../protocol/errors.ts';
+import { closeReason, type ErrorFacts, RelayError } from '../protocol/errors.ts';
 import { describeHeaderFault, HeaderFault, MessageHeader, readHeader, scanMessage } from '../protocol/header.ts';
 import type { LaneEvents, Lanes } from '../protocol/lane-port.ts';
 import { checkName, NameKind, nameProblem } from '../protocol/names.ts';
@@ -28,7 +28,7 @@ import {
   withNumbers,
 } from '../protocol/records.ts';
 import { describeSkipFault } from '../protocol/skip.ts';
-import { MessageType, PROTOCOL_VERSION, SPEC_BY_TYPE } from '../protocol/types.ts';
+import { MessageType, PROTOCOL_VERSION, SLOW_CONSUMER_POLICIES, SPEC_BY_TYPE } from '../protocol/types.ts';
 import { type Admission, AdmissionGate } from './admission.ts';
 import { DropLedger, FrontMetrics } from './front-metrics.ts';
 import type { FrontOptions } from './front-options.ts';
@@ -38,8 +38,6 @@ import { PatternRegistry } from './pattern-registry.ts';
 import type { Connection } from './ports.ts';
 import { CLOSED, LEAVING, OPEN, Session } from './session.ts';
 
-/** WebSocket close reasons have at most 123 bytes. */
-const CLOSE_REASON_BYTES_MAX = 123;
 const FEATURES = ['history', 'presence', 'patterns', 'idempotency'];
 /** Multiples of it, modulo 1, spread any run of session numbers evenly. */
 const GOLDEN_RATIO = 0.618_033_988_75;
@@ -66,6 +64,8 @@ export class Front implements LaneEvents {
   readonly #replay: LaneReplay;
   readonly #sessions = new Map<number, Session>();
   readonly #header = new MessageHeader();
+  /** By lane, `session:id` of the newest SUBSCRIBE that was answered: if the lane dies in its replay, it is not answered again. */
+  readonly #lastJoined: string[] = [];
   #connectionCount = 0;
   #nextSession = 1;
   /** Monotonic time of the last tick: exact enough for timeouts, free to read per message. */
@@ -345,14 +345,15 @@ export class Front implements LaneEvents {
     }
     const sub = isSubscribe ? this.#patterns.enter(name, session.number) : this.#patterns.find(name, session.number);
     if (sub === 0) throw new RelayError('NOT_FOUND', 'not subscribed', { pattern: name });
+    if (this.#patterns.isPending(sub, session.number))
+      throw new RelayError('CONFLICT', 'a command for this pattern is under way', { pattern: name });
     const joined = this.#hub.findMember(session, sub) !== undefined;
     for (let lane = 0; lane < this.#lanes.count; lane++) this.#introduce(session, lane);
     if (!this.#lanes.allHaveRoom(COMMAND_HEAD_BYTES + header.end - start)) {
       if (isSubscribe && !joined) this.#patterns.leave(sub, session.number);
       this.#refuseOverloaded(-1);
     }
-    if (!this.#patterns.expect(sub, session.number))
-      throw new RelayError('CONFLICT', 'a command for this pattern is under way', { pattern: name });
+    this.#patterns.expect(sub, session.number, !isSubscribe);
     for (let lane = 0; lane < this.#lanes.count; lane++) {
       this.#lanes.tryWrite(lane, IngressKind.PATTERN_COMMAND, session.number, sub, bytes, start, header.end);
     }
@@ -419,7 +420,7 @@ export class Front implements LaneEvents {
       case EgressKind.SEND: {
         const session = this.#sessions.get(view.getUint32(start, true));
         if (session === undefined) return;
-        if ((view.getUint32(start + 4, true) & SendFlag.SUBSCRIBE_FAILED) !== 0) session.subscribesPending--;
+        if ((view.getUint32(start + 4, true) & SendFlag.SUBSCRIBE_FAILED) !== 0) this.#subscribeAnswered(session);
         if (session.isLive) this.#hub.send(session, bytes.subarray(start + SEND_HEAD_BYTES, end));
         return;
       }
@@ -466,15 +467,38 @@ export class Front implements LaneEvents {
     const restore = frameStart === restoreStart ? EMPTY : bytes.slice(restoreStart, frameStart);
     if ((flags & JoinFlag.RESUMED) !== 0) return this.#onResumed(session, sub, flags, restore);
     if ((flags & JoinFlag.PATTERN) !== 0 && !this.#patterns.answered(sub, session.number, lane)) return;
-    session.subscribesPending--;
+    const header = new MessageHeader();
+    readHeader(bytes, frameStart, end, header); // Id 0 where no answer was wanted.
+    this.#lastJoined[lane] = `${session.number}:${header.id}`;
     const topic = TEXT.decode(bytes.slice(topicStart, restoreStart));
+    if (end > frameStart) this.#nameHeldBack(session, sub, bytes.slice(frameStart, end));
     this.#hub.join(session, sub, topic, lane, flags, restore);
     if (end > frameStart) this.#hub.send(session, bytes.subarray(frameStart, end));
+    this.#subscribeAnswered(session);
+  }
+
+  #subscribeAnswered(session: Session): void {
+    session.subscribesPending--;
+    if (session.subscribesPending === 0 && session.queue === null) this.#hub.resumePaused(session);
   }
 
   // ---- policy pause
 
+  /** Joined again while messages were held back, and not from a position: they will not come, which is said in front of the OK. */
+  #nameHeldBack(session: Session, sub: number, ok: Uint8Array): void {
+    const after = this.#hub.findMember(session, sub)?.pausedAfter ?? -1;
+    if (after < 0) return;
+    const { epoch, offset, recovered } = (
+      unpack(ok) as [number, number, { epoch: string; offset: number; recovered?: boolean }]
+    )[2];
+    if (recovered !== undefined || offset <= after) return;
+    const data = { from: after + 1, to: offset, reason: 'RESUBSCRIBED', epoch, offset };
+    this.#hub.send(session, pack([MessageType.EVENT, sub, null, 'lost', data]));
+  }
+
   #resume(member: Member): void {
+    // A SUBSCRIBE that is under way may be for the same topic: a RESUME behind it would replay what its OK has left behind. Asked again then.
+    if (member.session.subscribesPending > 0) return;
     member.resuming = true;
     const { topic, lane } = member.subscription;
     this.#replay.writeResume(lane, member.session.number, topic, member.pausedAfter);
@@ -500,26 +524,19 @@ export class Front implements LaneEvents {
   }
 
   /** The command may or may not have been done: its sender is told, even without an id. */
-  onRecordLost(_lane: number, kind: number, bytes: Uint8Array, view: DataView, start: number, length: number): void {
+  onRecordLost(lane: number, kind: number, bytes: Uint8Array, view: DataView, start: number, length: number): void {
     if (kind !== IngressKind.COMMAND && kind !== IngressKind.PATTERN_COMMAND) return;
     const session = this.#sessions.get(view.getUint32(start, true));
     const header = new MessageHeader();
     if (session === undefined || !session.isLive || !readHeader(bytes, start + COMMAND_HEAD_BYTES, start + length, header))
       return;
     this.metrics.commandsLost++;
-    if (kind === IngressKind.PATTERN_COMMAND) {
-      const sub = view.getUint32(start + 4, true);
-      if (header.type === MessageType.UNSUBSCRIBE) {
-        // It needs the hub only, and the new lane will not hear of it: done.
-        this.#patterns.leave(sub, session.number);
-        this.#hub.leave(session, sub);
-        if (header.id !== 0) this.#sendNow(session, [MessageType.OK, header.id, null]);
-        return;
-      }
-      if (this.#hub.findMember(session, sub) === undefined) this.#withdrawPattern(session, sub, bytes, header);
-      else this.#patterns.answered(sub, session.number, _lane);
+    if (kind === IngressKind.PATTERN_COMMAND)
+      return this.#onPatternLost(session, lane, view.getUint32(start + 4, true), bytes, header, start + length);
+    if (header.type === MessageType.SUBSCRIBE) {
+      if (this.#lastJoined[lane] === `${session.number}:${header.id}`) return;
+      this.#subscribeAnswered(session);
     }
-    if (header.type === MessageType.SUBSCRIBE) session.subscribesPending--;
     this.#sendError(
       session,
       header.id,
@@ -529,16 +546,31 @@ export class Front implements LaneEvents {
 
   onLaneReplaced(lane: number): void {
     this.metrics.lanesReplaced++;
+    this.#lastJoined[lane] = '';
     this.#replay.replay(lane);
     this.#lanes.flush();
   }
 
-  /** A pattern's SUBSCRIBE is lost in one lane: the other lanes give it up too. */
-  #withdrawPattern(session: Session, sub: number, bytes: Uint8Array, header: MessageHeader): void {
-    this.#patterns.leave(sub, session.number);
+  /** What a pattern's command wants, the front knows: the lane's successor is taught it by RESTORE, so the lost command counts as answered. */
+  #onPatternLost(session: Session, lane: number, sub: number, bytes: Uint8Array, header: MessageHeader, end: number): void {
+    if (!this.#patterns.answered(sub, session.number, lane)) return;
+    if (header.type === MessageType.UNSUBSCRIBE) {
+      this.#patterns.leave(sub, session.number);
+      this.#hub.leave(session, sub);
+      if (header.id !== 0) this.#sendNow(session, [MessageType.OK, header.id, null]);
+      return;
+    }
+    const { policy, conflateBy, since, last } = subscribeOptions(
+      decodeOptions(bytes, header.bodyStart, end),
+      this.#options.presenceBytesMax,
+    );
+    const flags = JoinFlag.PATTERN | (SLOW_CONSUMER_POLICIES.indexOf(policy ?? 'disconnect') << JoinFlag.POLICY_SHIFT);
     const name = TEXT.decode(bytes.slice(header.keyStart, header.keyEnd));
-    const record = withNumbers(session.number, sub, pack([MessageType.UNSUBSCRIBE, 0, name]));
-    for (let lane = 0; lane < this.#lanes.count; lane++) this.#lanes.write(lane, IngressKind.PATTERN_COMMAND, record);
+    this.#subscribeAnswered(session);
+    this.#hub.join(session, sub, name, lane, flags, conflateBy === null ? EMPTY : pack({ conflateBy }));
+    const recovery = since === null && last === 0 ? {} : { recovered: false, reason: 'NO_HISTORY' };
+    if (header.id !== 0)
+      this.#sendNow(session, [MessageType.OK, header.id, { sub, epoch: null, offset: 0, ...recovery, replay: 0 }]);
   }
 
   #isPatternSub(sub: number): boolean {
@@ -555,7 +587,7 @@ export class Front implements LaneEvents {
     const abrupt = code >= 4000 && code < 4100;
     session.state = { name: 'closing', deadlineMs: this.#coarseNowMs + this.#options.closeTimeoutMs };
     this.#retire(session, name === 'SLOW_CONSUMER' ? 'disconnect' : 'closed', abrupt);
-    session.connection.close(code, shorten(withFacts(text, facts)));
+    session.connection.close(code, closeReason(text, facts));
   }
 
   #retire(session: Session, reason: 'disconnect' | 'closed', abrupt: boolean): void {
@@ -567,11 +599,4 @@ export class Front implements LaneEvents {
     }
     session.lanesKnown = 0;
   }
-}
-
-function shorten(reason: string): string {
-  const bytes = new TextEncoder().encode(reason);
-  return bytes.length <= CLOSE_REASON_BYTES_MAX
-    ? reason
-    : new TextDecoder().decode(bytes.subarray(0, CLOSE_REASON_BYTES_MAX - 3)).replace(/�+$/, '');
 }

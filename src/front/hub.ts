@@ -106,6 +106,7 @@ export class Hub {
       known.conflateBy = conflateBy;
       known.watchesPresence = watchesPresence;
       known.restore = restore;
+      session.queue?.breakStreams(known);
       known.pausedAfter = -1; // Its replay, or its own choice of position, follows.
       known.resuming = false;
       return known;
@@ -177,8 +178,10 @@ export class Hub {
       if (isEvent ? watchersOnly && !member.watchesPresence : member.pausedAfter >= 0) continue;
       deliveries++;
       if (session.queue !== null) {
-        if (isEvent) this.#queueControl(session, frame);
-        else this.#queueMessage(member, frame);
+        if (isEvent) {
+          if (!watchersOnly) session.queue.breakStreams(member); // A lost event: the stream begins anew behind it.
+          this.#queueControl(session, frame);
+        } else this.#queueMessage(member, frame);
       } else if (session.firstFrame === null) {
         session.firstFrame = frame;
         this.#dirty.push(session);
@@ -240,6 +243,11 @@ export class Hub {
       frame = next;
     }
     session.queue = null;
+    this.resumePaused(session);
+  }
+
+  /** Nothing waits for the connection any more: paused members may go on. */
+  resumePaused(session: Session): void {
     for (const member of session.members) {
       if (member.pausedAfter >= 0 && !member.resuming) this.#events.onResumable(member);
     }

@@ -15,6 +15,8 @@ interface Pattern {
 interface Pending {
   /** Bit k: lane k has not answered yet. */
   lanesLeft: number;
+  /** An UNSUBSCRIBE. */
+  readonly isLeaving: boolean;
 }
 
 export class PatternRegistry {
@@ -62,14 +64,19 @@ export class PatternRegistry {
     this.#bySub.delete(sub);
   }
 
-  /** A command for the pattern went out to every lane. False: one is under way already (a client must wait for its answer). */
-  expect(sub: number, session: number): boolean {
-    if (this.#pending.has(key(session, sub))) return false;
-    this.#pending.set(key(session, sub), { lanesLeft: 2 ** this.#laneCount - 1 });
+  /** A command for the pattern is under way: a client must wait for its answer before it sends another. */
+  isPending(sub: number, session: number): boolean {
+    return this.#pending.has(key(session, sub));
+  }
+
+  /** A command for the pattern goes out to every lane. False: one is under way already. */
+  expect(sub: number, session: number, isLeaving = false): boolean {
+    if (this.isPending(sub, session)) return false;
+    this.#pending.set(key(session, sub), { lanesLeft: 2 ** this.#laneCount - 1, isLeaving });
     return true;
   }
 
-  /** One lane has answered; true with the last. */
+  /** One lane has answered, or died before it could: its successor is taught what is wanted. True with the last. */
   answered(sub: number, session: number, lane: number): boolean {
     const pending = this.#pending.get(key(session, sub));
     if (pending === undefined) return false;
@@ -79,9 +86,11 @@ export class PatternRegistry {
     return true;
   }
 
-  /** Every session of every pattern, joined or joining: what a new lane must know. */
+  /** Every session of every pattern, joined or joining but not leaving: what a new lane must know. */
   *all(): Iterable<{ readonly name: string; readonly sub: number; readonly session: number }> {
-    for (const { name, sub, sessions } of this.#bySub.values()) for (const session of sessions) yield { name, sub, session };
+    for (const { name, sub, sessions } of this.#bySub.values()) {
+      for (const session of sessions) if (!this.#pending.get(key(session, sub))?.isLeaving) yield { name, sub, session };
+    }
   }
 
   /** Everything of one session, as it closes. */

@@ -145,9 +145,16 @@ export class SendQueue {
     this.#bytes -= entry.gap === null ? (entry.frame as Uint8Array).length : GAP_BYTES;
   }
 
+  /**
+   * Something is queued now that a gap may not reach across: the OK of a new SUBSCRIBE, or a lost event. What waits stays where it is and
+   * as it is; messages from now on are another run, whose offsets may begin anew.
+   */
+  breakStreams(member: Member): void {
+    this.#streams.delete(member);
+  }
+
   /** The member unsubscribed: what waits for it goes without a trace on the wire; nothing of its sub follows the OK. */
   forget(member: Member): void {
-    if (!this.#streams.has(member)) return;
     for (let entry = this.#first; entry !== null; ) {
       const next: Entry | null = entry.next;
       if (entry.stream?.member === member) {
@@ -271,8 +278,9 @@ export class SendQueue {
     if (stream.latest.get(entry.conflateKey) === entry) stream.latest.delete(entry.conflateKey);
     if (stream.last === null) {
       const streams = this.#streams.get(stream.member);
-      streams?.delete(stream.topic);
-      if (streams?.size === 0) this.#streams.delete(stream.member);
+      if (streams?.get(stream.topic) !== stream) return; // Its run was broken off: the table has the next one.
+      streams.delete(stream.topic);
+      if (streams.size === 0) this.#streams.delete(stream.member);
     }
   }
 }

@@ -298,7 +298,8 @@ export class Lane {
     const name = this.#keyText(header);
     this.#patterns.join(name, sub, session.session);
     if (!session.patterns.includes(name)) session.patterns.push(name);
-    const recovery: Recovery | null = options.since === null && options.last === 0 ? null : { recovered: false, reason: 'NO_HISTORY' };
+    const recovery: Recovery | null =
+      options.since === null && options.last === 0 ? null : { recovered: false, reason: 'NO_HISTORY' };
     const flags = JoinFlag.PATTERN | (SLOW_CONSUMER_POLICIES.indexOf(options.policy ?? 'disconnect') << JoinFlag.POLICY_SHIFT);
     this.#out.join(
       {
@@ -519,7 +520,8 @@ export class Lane {
     topic.sessions.add(number);
     session.topics.push(topic);
     this.#subscriptionCount++;
-    if (presence !== undefined) topic.presence.enter(session.name, number, presence.data, this.#options.presenceMembersMax);
+    if (presence !== undefined)
+      topic.presence.enter(session.name, number, presence.data ?? undefined, this.#options.presenceMembersMax);
   }
 
   /** Every restored stream begins anew: its subscribers learn where, and that what lay between is lost. */

@@ -18,7 +18,7 @@ import type { IdleStrategyName } from '../shm/idle-strategy.ts';
 import { createRing } from '../shm/ring-layout.ts';
 import { RoomBell } from '../shm/room-bell.ts';
 import { HeartbeatMonitor } from '../shm/shared-counters.ts';
-import { RingConsumer } from '../shm/spsc-ring.ts';
+import { RingConsumer, ringPositions } from '../shm/spsc-ring.ts';
 import { LaneLink } from './lane-link.ts';
 import type { LaneTask } from './lane-worker.ts';
 
@@ -307,11 +307,15 @@ export class LanePool implements Lanes {
     while (this.#drain(slot, life.egress, life.roomBell) > 0);
     life.doorbell.close();
     slot.life = null;
+    slot.link.publish(); // Written in this turn and not flushed yet: lost like the rest, and must be reported like the rest.
     slot.link.attach(null);
     if (this.#isClosing) return;
     this.#options.onLaneEvent?.({ kind: 'lost', lane: slot.index, cause });
     const bytes = new RingConsumer(life.ingress);
-    RingConsumer.inspect(life.ingress, slot.handledPosition, (kind, start, length) => {
+    // The later of what its last PROGRESS record says and what it noted when it had to publish in the middle of a batch.
+    const { progress } = ringPositions(life.ingress);
+    const handledPosition = ((progress - slot.handledPosition) | 0) > 0 ? progress : slot.handledPosition;
+    RingConsumer.inspect(life.ingress, handledPosition, (kind, start, length) => {
       events.onRecordLost(slot.index, kind, bytes.bytes, bytes.view, start, length);
     });
     this.#replace(slot, this.#clock.monotonicMs() - life.startedAtMs);

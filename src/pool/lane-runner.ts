@@ -46,12 +46,15 @@ export class LaneRunner {
   readonly #ingress: RingConsumer;
   readonly #egress: RingProducer;
   #nowMs = 0;
+  /** Ingress position behind the last record that is wholly handled. */
+  #donePosition = 0;
   /** STOP was read: nothing after it is handled. */
   isStopped = false;
   readonly #onRecord = (kind: number, start: number, length: number): void => {
     if (kind === IngressKind.STOP) this.isStopped = true;
     if (this.isStopped) return;
     this.#lane.handle(kind, this.#ingress.bytes, this.#ingress.view, start, length, this.#nowMs);
+    this.#donePosition = this.#ingress.position;
   };
 
   /** `waitForRoom` is called while the egress ring is full, what is written being published: it returns when it may be worth another try. */
@@ -64,7 +67,13 @@ export class LaneRunner {
   ) {
     this.#ingress = new RingConsumer(ingress);
     this.#egress = new RingProducer(egress);
-    this.#lane = new Lane(options, new RingEgress(this.#egress, waitForRoom), metrics);
+    this.#donePosition = this.#ingress.position;
+    const onFull = (): void => {
+      // A part of the batch is out without its PROGRESS record: whoever finds this lane dead looks here too.
+      this.#ingress.noteProgress(this.#donePosition);
+      waitForRoom();
+    };
+    this.#lane = new Lane(options, new RingEgress(this.#egress, onFull), metrics);
   }
 
   /** One batch; the number of records handled. */
@@ -75,7 +84,7 @@ export class LaneRunner {
       count = this.#ingress.read(this.#onRecord, BATCH_RECORDS_MAX);
     } catch (error) {
       // The records before the one that threw are done and must be seen as done.
-      this.#egress.abort();
+      if (this.#egress.hasClaim) this.#egress.abort();
       this.#finishBatch();
       throw error;
     }

@@ -9,6 +9,18 @@ export function withFacts(text: string, facts: ErrorFacts = {}): string {
   return pairs.length === 0 ? text : `${text}: ${pairs.join(', ')}`;
 }
 
+/** WebSocket close reasons have at most this many bytes. */
+const CLOSE_REASON_BYTES_MAX = 123;
+
+/** Text and facts as a close reason, cut to what a close frame holds. */
+export function closeReason(text: string, facts: ErrorFacts = {}): string {
+  const reason = withFacts(text, facts);
+  const bytes = new TextEncoder().encode(reason);
+  if (bytes.length <= CLOSE_REASON_BYTES_MAX) return reason;
+  // A cut inside a character decodes to U+FFFD, which would make the reason longer again.
+  return new TextDecoder().decode(bytes.subarray(0, CLOSE_REASON_BYTES_MAX - 3)).replace(/\uFFFD+$/, '');
+}
+
 /** A wire error as an exception. Match on `name` or `code`, never on the text. */
 export class RelayError extends Error {
   readonly code: number;

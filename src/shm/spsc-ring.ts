@@ -105,6 +105,11 @@ export class RingProducer {
     this.#roomBytes -= recordBytes;
   }
 
+  /** A claim is open: abort() may be called, and claim() would begin anew. */
+  get hasClaim(): boolean {
+    return this.#claimPayloadBytesMax !== NO_CLAIM;
+  }
+
   /** Gives the claim back. Nothing was written that the consumer could meet, a gap before the end included. */
   abort(): void {
     if (this.#claimPayloadBytesMax === NO_CLAIM) throwMisuse('abort() without a claim');

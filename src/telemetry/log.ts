@@ -14,10 +14,14 @@ export type LogFacts = Readonly<Record<string, string | number | boolean>>;
 /** `2026-01-01T00:00:00.000Z info  text name=value …` */
 export function lineLog(level: LogLevel, write: (line: string) => void): Log {
   const lowest = LOG_LEVELS.indexOf(level);
-  const at = (name: LogLevel) => (text: string, facts: LogFacts = {}) => {
-    if (LOG_LEVELS.indexOf(name) < lowest) return;
-    const pairs = Object.entries(facts).map(([key, value]) => ` ${key}=${typeof value === 'string' ? JSON.stringify(value) : value}`);
-    write(`${new Date().toISOString()} ${name.padEnd(5)} ${text}${pairs.join('')}\n`);
-  };
+  const at =
+    (name: LogLevel) =>
+    (text: string, facts: LogFacts = {}) => {
+      if (LOG_LEVELS.indexOf(name) < lowest) return;
+      const pairs = Object.entries(facts).map(
+        ([key, value]) => ` ${key}=${typeof value === 'string' ? JSON.stringify(value) : value}`,
+      );
+      write(`${new Date().toISOString()} ${name.padEnd(5)} ${text}${pairs.join('')}\n`);
+    };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }

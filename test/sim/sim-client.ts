@@ -379,7 +379,7 @@ export class SimClient {
     const isPattern = PATTERN.test(command.name);
     switch (errorCode) {
       case code('OVERLOADED'):
-        return command.name !== '';
+        return command.type !== MessageType.HELLO && command.type !== MessageType.PING;
       case code('BAD_REQUEST'):
         return command.isBad;
       case code('LIMIT'):

@@ -112,7 +112,8 @@ export class SubscriptionView {
     if (!isFirst && cursor !== undefined) {
       if (cursor.topic !== plan.topic) this.#fail(`joined again in epoch ${plan.topic.epoch} without a lost event for ${cursor.topic.epoch}`);
       this.#requireScriptDone('joined again');
-      this.#account(cursor, plan.ordinal, 'joined again');
+      // Who says where it is and was held back gets the rest by the replay, or the reason why not, in or behind the OK.
+      if (asked.since === undefined || !this.#policies.has('pause')) this.#account(cursor, plan.ordinal, 'joined again');
       this.#requirePresence(plan.topic, plan.presenceIndex);
     }
     this.#script = model.knowsRetention ? [...plan.script] : this.#scriptFromReply(asked, plan, result);
@@ -261,7 +262,10 @@ export class SubscriptionView {
   /** The stream that a skip speaks of. A pattern may hear of a new one by a skip first. Null: no telling where in it. */
   #cursorOfSkip(topicName: string, from: number, to: number, count: number): Cursor | null {
     const cursor = this.#cursors.get(topicName);
-    if (cursor !== undefined && (!this.isPattern || (cursor.topic.hasHistory ? from > cursor.position : cursor.mayBeLost !== true))) return cursor;
+    if (cursor !== undefined) {
+      const fits = cursor.topic.hasHistory ? from > cursor.position && to <= cursor.topic.log.length : cursor.mayBeLost !== true;
+      if (!this.isPattern || fits) return cursor;
+    }
     const streams = this.#context.model.streams.get(topicName) ?? [];
     const possible = streams.filter((candidate, index) => {
       const newest = candidate.log[to - 1];
@@ -311,11 +315,11 @@ export class SubscriptionView {
       this.#restarted(epoch, offset);
       return;
     }
-    if (reason !== 'EVICTED') this.#fail(`lost by ${reason}`);
-    if (!this.#policies.has('pause')) this.#fail('lost by eviction without the policy pause');
+    if (reason !== 'EVICTED' && reason !== 'RESUBSCRIBED') this.#fail(`lost by ${reason}`);
+    if (!this.#policies.has('pause')) this.#fail(`lost by ${reason} without the policy pause`);
     const cursor = this.#cursors.get(this.name) as Cursor;
     this.#requireScriptDone('lost');
-    if (this.#context.model.knowsRetention) {
+    if (reason === 'EVICTED' && this.#context.model.knowsRetention) {
       const plan = this.#resumePlan(cursor);
       if (plan === undefined || !isDeepStrictEqual(plan.lost, [from, to])) this.#fail(`lost [${from}, ${to}], due is ${JSON.stringify(plan?.lost)}`);
       if (plan.lagged === null) this.#context.model.takeResume(this.#context.session, this.name);
