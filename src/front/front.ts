@@ -467,9 +467,8 @@ export class Front implements LaneEvents {
     const restore = frameStart === restoreStart ? EMPTY : bytes.slice(restoreStart, frameStart);
     if ((flags & JoinFlag.RESUMED) !== 0) return this.#onResumed(session, sub, flags, restore);
     if ((flags & JoinFlag.PATTERN) !== 0 && !this.#patterns.answered(sub, session.number, lane)) return;
-    const header = new MessageHeader();
-    readHeader(bytes, frameStart, end, header); // Id 0 where no answer was wanted.
-    this.#lastJoined[lane] = `${session.number}:${header.id}`;
+    readHeader(bytes, frameStart, end, this.#header); // Id 0 where no answer was wanted.
+    this.#lastJoined[lane] = `${session.number}:${this.#header.id}`;
     const topic = TEXT.decode(bytes.slice(topicStart, restoreStart));
     if (end > frameStart) this.#nameHeldBack(session, sub, bytes.slice(frameStart, end));
     this.#hub.join(session, sub, topic, lane, flags, restore);
@@ -481,8 +480,6 @@ export class Front implements LaneEvents {
     session.subscribesPending--;
     if (session.subscribesPending === 0 && session.queue === null) this.#hub.resumePaused(session);
   }
-
-  // ---- policy pause
 
   /** Joined again while messages were held back, and not from a position: they will not come, which is said in front of the OK. */
   #nameHeldBack(session: Session, sub: number, ok: Uint8Array): void {

@@ -89,7 +89,7 @@ export class SendQueue {
     const fits = this.#bytes + frame.length <= bytesMax;
     switch (member.policy) {
       case 'disconnect':
-        if (!fits) return 'disconnect';
+        if (!fits) return this.#refuse(stream);
         break;
       case 'pause':
         if (!fits) {
@@ -119,7 +119,7 @@ export class SendQueue {
         const waiting = stream.latest.get(key);
         if (waiting !== undefined) this.#drop(waiting, 'conflate');
         // Too many keys for the bound: the latest of each cannot all be kept, and conflating may not drop a trailing edge.
-        if (this.#bytes + frame.length > bytesMax) return 'disconnect';
+        if (this.#bytes + frame.length > bytesMax) return this.#refuse(stream);
         stream.latest.set(key, this.#appendMessage(stream, frame, head.offset, key));
         return 'queued';
       }
@@ -174,6 +174,12 @@ export class SendQueue {
     this.#first = this.#last = null;
     this.#streams.clear();
     this.#bytes = 0;
+  }
+
+  /** The message is lost with the connection that it does not fit into. */
+  #refuse(stream: Stream): 'disconnect' {
+    this.#onDrop('disconnect', stream.member, stream.topic, 1);
+    return 'disconnect';
   }
 
   #stream(member: Member, topic: string): Stream {
