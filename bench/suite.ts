@@ -21,7 +21,7 @@ const ALL = ['floor', 'relay-1', 'relay-0'];
 const DOORBELLS = ['messagePort', 'waitAsync'].flatMap((doorbell) =>
   [0, 4].map((turns) => `relay-1+doorbell=${doorbell}+rearm-empty-turns=${turns}`),
 );
-const TEN_THOUSAND = { connections: 10_000, payload: 64, duration: 4, warmup: 1.5, processes: 1, 'connect-rate': 5_000 };
+const TEN_THOUSAND = { connections: 10_000, payload: 64, duration: 3, warmup: 1, processes: 1, 'connect-rate': 5_000 };
 
 const SCENARIOS: readonly Scenario[] = [
   // The specification's load: 1,000 rooms of 10. Publishes a second; ten times as many deliveries.
@@ -70,7 +70,7 @@ for (const { name, servers, load } of chosen) {
   const args = [
     'bench/run-pairs.ts',
     '--settle',
-    '5',
+    '2',
     '--name',
     name,
     '--rounds',

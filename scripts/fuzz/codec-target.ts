@@ -7,7 +7,14 @@ import { unpack } from '../../src/protocol/codec.ts';
 import { RelayError } from '../../src/protocol/errors.ts';
 import { describeHeaderFault, HeaderFault, MessageHeader, readHeader, scanMessage } from '../../src/protocol/header.ts';
 import { checkName, matches, NameKind } from '../../src/protocol/names.ts';
-import { decodeOptions, helloOptions, historyOptions, presenceQueryOptions, publishOptions, subscribeOptions } from '../../src/protocol/options.ts';
+import {
+  decodeOptions,
+  helloOptions,
+  historyOptions,
+  presenceQueryOptions,
+  publishOptions,
+  subscribeOptions,
+} from '../../src/protocol/options.ts';
 import { describeSkipFault, SKIP_TOO_DEEP, skipValue } from '../../src/protocol/skip.ts';
 import { type MessageSpec, SPEC_BY_TYPE } from '../../src/protocol/types.ts';
 import { ensure, type FuzzTarget } from './target.ts';
@@ -75,7 +82,10 @@ export class CodecTarget implements FuzzTarget {
       }
       this.#routableCount++;
       const { keyStart, keyEnd, bodyStart } = header;
-      ensure(at < bodyStart && bodyStart <= header.end && keyStart <= keyEnd && keyEnd <= bodyStart, 'parts of the header are out of order');
+      ensure(
+        at < bodyStart && bodyStart <= header.end && keyStart <= keyEnd && keyEnd <= bodyStart,
+        'parts of the header are out of order',
+      );
       ensure(Number.isSafeInteger(header.id) && header.id >= 0, `id ${header.id}`);
       const spec = SPEC_BY_TYPE[header.type] as MessageSpec;
       if (spec.key !== 'none') checkName(input, keyStart, keyEnd);
@@ -108,7 +118,10 @@ export class CodecTarget implements FuzzTarget {
       reader.value();
       ensure(reader.isAtEnd, 'the SDK stops before the end of the value');
     } catch (error) {
-      ensure(error instanceof Error && !(error instanceof RangeError && /call stack/.test(error.message)), `the SDK throws ${error}`);
+      ensure(
+        error instanceof Error && !(error instanceof RangeError && /call stack/.test(error.message)),
+        `the SDK throws ${error}`,
+      );
       if (error.name === 'Finding') throw error;
     }
     try {

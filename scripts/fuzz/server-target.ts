@@ -17,7 +17,7 @@ import { ensure, Finding, type FuzzTarget } from './target.ts';
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const HOST = '127.0.0.1';
 const CONNECTIONS_AT_ONCE = 16;
-const MESSAGES_PER_CONNECTION_MAX = 24;
+const MESSAGES_PER_CONNECTION_MAX = 10;
 /** Silence after which a connection has said all it will. */
 const SILENCE_MS = 15;
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -54,7 +54,9 @@ export class ServerTarget implements FuzzTarget {
   }
 
   static async start(prng: Prng): Promise<ServerTarget> {
-    const relay = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, 'serve', ...FLAGS], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const relay = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, 'serve', ...FLAGS], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     const target = new ServerTarget(prng, relay);
     try {
       target.#port = await target.#listening();
@@ -80,8 +82,12 @@ export class ServerTarget implements FuzzTarget {
     const payload = `proof ${++this.#proofCount}`;
     this.#witnessed = [];
     this.#witness.send(concatenate([pack([MessageType.PUBLISH, 7, 'witness', null, payload]), pack([MessageType.PING, 8])]));
-    const has = (type: number, at: number, value: unknown): boolean => this.#witnessed.some((message) => message[0] === type && message[at] === value);
-    await this.#until(() => has(MessageType.MESSAGE, 5, payload) && has(MessageType.OK, 1, 7) && has(MessageType.OK, 1, 8), 'the witness was not answered');
+    const has = (type: number, at: number, value: unknown): boolean =>
+      this.#witnessed.some((message) => message[0] === type && message[at] === value);
+    await this.#until(
+      () => has(MessageType.MESSAGE, 5, payload) && has(MessageType.OK, 1, 7) && has(MessageType.OK, 1, 8),
+      'the witness was not answered',
+    );
     const rssBytes = residentBytes(this.#relay.pid as number);
     this.#rssBytesMax = Math.max(this.#rssBytesMax, rssBytes);
     ensure(rssBytes < RSS_BYTES_MAX, `the process has ${Math.round(rssBytes / 1_048_576)} MiB`);
@@ -96,7 +102,11 @@ export class ServerTarget implements FuzzTarget {
     const [code, signal] = this.#relay.exitCode === null ? await once(this.#relay, 'exit') : [this.#relay.exitCode, null];
     clearTimeout(timer);
     ensure(code === 0, `the relay ended with ${code ?? signal}\n${this.#log}`);
-    return { connections: this.#connectionCount, answeredBytes: this.#answeredBytes, rssMbMax: Math.round(this.#rssBytesMax / 1e6) };
+    return {
+      connections: this.#connectionCount,
+      answeredBytes: this.#answeredBytes,
+      rssMbMax: Math.round(this.#rssBytesMax / 1e6),
+    };
   }
 
   /** Whatever happens, no process is left behind. */
@@ -135,14 +145,22 @@ export class ServerTarget implements FuzzTarget {
       witness.onopen = resolve;
       witness.onerror = () => reject(new Finding('the witness cannot connect'));
     });
-    witness.send(concatenate([pack([MessageType.HELLO, 1, { client: 'witness' }]), pack([MessageType.SUBSCRIBE, 2, 'witness', null])]));
-    await this.#until(() => this.#witnessed.some((message) => message[0] === MessageType.OK && message[1] === 2), 'the witness cannot subscribe');
+    witness.send(
+      concatenate([pack([MessageType.HELLO, 1, { client: 'witness' }]), pack([MessageType.SUBSCRIBE, 2, 'witness', null])]),
+    );
+    await this.#until(
+      () => this.#witnessed.some((message) => message[0] === MessageType.OK && message[1] === 2),
+      'the witness cannot subscribe',
+    );
   }
 
   async #until(holds: () => boolean, otherwise: string): Promise<void> {
     if (holds()) return;
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Finding(`${otherwise}: ${this.#witnessed.length} messages\n${this.#log}`)), ANSWER_TIMEOUT_MS);
+      const timer = setTimeout(
+        () => reject(new Finding(`${otherwise}: ${this.#witnessed.length} messages\n${this.#log}`)),
+        ANSWER_TIMEOUT_MS,
+      );
       const look = (): void => {
         const isClosed = this.#witness?.readyState === WebSocket.CLOSED;
         if (!isClosed && !holds()) return;
@@ -198,7 +216,9 @@ export class ServerTarget implements FuzzTarget {
     if (choice < 10) return this.#bendText(this.#handshake());
     if (choice < 20) return this.#httpRequest(messages);
     const frames = messages.flatMap((message) => this.#frames(message));
-    const hello = prng.nextBoolean(0.9) ? [webSocketFrame(prng, pack([MessageType.HELLO, 1, { client: `c${prng.nextInt(1, 9)}` }]))] : [];
+    const hello = prng.nextBoolean(0.9)
+      ? [webSocketFrame(prng, pack([MessageType.HELLO, 1, { client: `c${prng.nextInt(1, 9)}` }]))]
+      : [];
     // The handshake and all frames in one go: pipelined, as a hurried client does.
     const whole = concatenate([this.#handshake(), ...hello, ...frames]);
     return choice < 25 ? whole.subarray(0, prng.nextInt(1, whole.length)) : whole;
@@ -220,7 +240,16 @@ export class ServerTarget implements FuzzTarget {
   #httpRequest(messages: readonly Uint8Array[]): Uint8Array {
     const prng = this.#prng;
     const body = messages[0] as Uint8Array;
-    const target = prng.pick(['/v1/publish?topic=a', '/v1/publish-batch', '/v1/history?topic=a', '/v1/presence?topic=%ff', '/v1/position?topic=a', '/v1/publish?topic=%00&key=x', '/', '*']);
+    const target = prng.pick([
+      '/v1/publish?topic=a',
+      '/v1/publish-batch',
+      '/v1/history?topic=a',
+      '/v1/presence?topic=%ff',
+      '/v1/position?topic=a',
+      '/v1/publish?topic=%00&key=x',
+      '/',
+      '*',
+    ]);
     const type = prng.pick(['application/msgpack', 'application/json', 'text/plain', '']);
     const length = prng.pick([String(body.length), String(body.length + 5), '0', '-1', '99999999999999999999', 'x']);
     const head = `${prng.pick(['POST', 'GET', 'PUT', 'X'])} ${target} HTTP/1.1\r\nHost: ${HOST}\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n\r\n`;
@@ -244,7 +273,11 @@ export class ServerTarget implements FuzzTarget {
           bent = concatenate([bent.subarray(0, at), bent.subarray(at, at + 40), bent.subarray(at)]);
           break;
         case 3:
-          bent = concatenate([bent.subarray(0, at), new Uint8Array(prng.pick([1, 100, 5_000, 20_000])).fill(prng.pick([0x61, 0x0d, 0x0a, 0x00, 0x3a])), bent.subarray(at)]);
+          bent = concatenate([
+            bent.subarray(0, at),
+            new Uint8Array(prng.pick([1, 100, 5_000, 20_000])).fill(prng.pick([0x61, 0x0d, 0x0a, 0x00, 0x3a])),
+            bent.subarray(at),
+          ]);
           break;
         case 4:
           bent = concatenate([bent, bent]);
@@ -268,7 +301,12 @@ export class ServerTarget implements FuzzTarget {
         return prng.nextBoolean() ? [first, webSocketFrame(prng, new Uint8Array(3), { opcode: 9 }), last] : [first, last];
       }
       case 1: // Control frames, too long and in pieces among them.
-        return [webSocketFrame(prng, new Uint8Array(prng.pick([0, 1, 2, 125, 126, 1_000])), { opcode: prng.pick([8, 9, 10, 11, 15]), isLast: prng.nextBoolean(0.8) })];
+        return [
+          webSocketFrame(prng, new Uint8Array(prng.pick([0, 1, 2, 125, 126, 1_000])), {
+            opcode: prng.pick([8, 9, 10, 11, 15]),
+            isLast: prng.nextBoolean(0.8),
+          }),
+        ];
       case 2: // Text, continuation of nothing, opcodes nobody has defined.
         return [webSocketFrame(prng, message, { opcode: prng.pick([0, 1, 3, 7]) })];
       case 3:
@@ -276,9 +314,17 @@ export class ServerTarget implements FuzzTarget {
       case 4:
         return [webSocketFrame(prng, message, { reserved: prng.nextInt(1, 7) })];
       case 5: // A length that is not true, or not in its shortest form.
-        return [webSocketFrame(prng, message, { lengthForm: prng.pick([126, 127]), lengthOff: prng.pick([0, 0, 1, -1, 2 ** 31, 2 ** 53 - 1]) })];
+        return [
+          webSocketFrame(prng, message, {
+            lengthForm: prng.pick([126, 127]),
+            lengthOff: prng.pick([0, 0, 1, -1, 2 ** 31, 2 ** 53 - 1]),
+          }),
+        ];
       case 6: // A close, and more behind it.
-        return [webSocketFrame(prng, Uint8Array.of(prng.pick([0x03, 0x00, 0xff]), prng.pick([0xe8, 0xed, 0x00]), 0xff), { opcode: 8 }), webSocketFrame(prng, message)];
+        return [
+          webSocketFrame(prng, Uint8Array.of(prng.pick([0x03, 0x00, 0xff]), prng.pick([0xe8, 0xed, 0x00]), 0xff), { opcode: 8 }),
+          webSocketFrame(prng, message),
+        ];
       default:
         return [webSocketFrame(prng, message)];
     }

@@ -11,7 +11,13 @@ import type { LaneOptions } from '../../src/lane/lane-options.ts';
 import { DEFAULT_TOPIC_CONFIG, type TopicConfig, type TopicRule } from '../../src/lane/topic-config.ts';
 import { pack, unpack } from '../../src/protocol/codec.ts';
 import { WIRE_ERRORS, type WireErrorName } from '../../src/protocol/codes.ts';
-import { COMMAND_HEAD_BYTES, IngressKind, RESTORE_HEAD_BYTES, RESUME_HEAD_BYTES, SESSION_HEAD_BYTES } from '../../src/protocol/records.ts';
+import {
+  COMMAND_HEAD_BYTES,
+  IngressKind,
+  RESTORE_HEAD_BYTES,
+  RESUME_HEAD_BYTES,
+  SESSION_HEAD_BYTES,
+} from '../../src/protocol/records.ts';
 import { MessageType } from '../../src/protocol/types.ts';
 import type { LaneTap } from './sim-lanes.ts';
 
@@ -79,7 +85,13 @@ export interface Restored {
 }
 
 export type Expected =
-  | { readonly kind: 'ok'; readonly result: object | null; readonly join?: JoinPlan; readonly entry?: Entry; readonly topic?: TopicModel }
+  | {
+      readonly kind: 'ok';
+      readonly result: object | null;
+      readonly join?: JoinPlan;
+      readonly entry?: Entry;
+      readonly topic?: TopicModel;
+    }
   | { readonly kind: 'error'; readonly code: number };
 
 export class TopicModel {
@@ -326,7 +338,13 @@ export class Model implements LaneTap {
 
   #command(lane: LaneModel, record: Uint8Array, nowMs: number): void {
     const session = numberAt(record, 0);
-    const message = unpack(record.subarray(COMMAND_HEAD_BYTES)) as [type: number, id: number, name: string, options: unknown, payload: unknown];
+    const message = unpack(record.subarray(COMMAND_HEAD_BYTES)) as [
+      type: number,
+      id: number,
+      name: string,
+      options: unknown,
+      payload: unknown,
+    ];
     const [type, id, name] = message;
     let expected: Expected;
     try {
@@ -364,10 +382,15 @@ export class Model implements LaneTap {
     const payloadBytes = pack(payload).length;
     const { history, maxPayloadBytes, echo, stampPublisher, stampTime } = topic.config;
     if (payloadBytes > maxPayloadBytes) throw new Refused('TOO_LARGE');
-    const result = (ordinal: number, more: object): object => ({ epoch: topic.epoch, ...more, offset: topic.hasHistory ? ordinal : 0 });
+    const result = (ordinal: number, more: object): object => ({
+      epoch: topic.epoch,
+      ...more,
+      offset: topic.hasHistory ? ordinal : 0,
+    });
     if (options.key !== undefined) {
       const known = topic.dedup.get(options.key);
-      if (known !== undefined && known.expiresAtMs > nowMs) return { kind: 'ok', result: result(known.ordinal, { duplicate: true }), topic };
+      if (known !== undefined && known.expiresAtMs > nowMs)
+        return { kind: 'ok', result: result(known.ordinal, { duplicate: true }), topic };
     }
     const meta = {
       ...(stampPublisher ? { publisher: lane.sessions.get(session)?.name } : {}),
@@ -392,7 +415,8 @@ export class Model implements LaneTap {
     this.#places.set(entry.uid, { topic, ordinal });
     if (topic.hasHistory) {
       topic.keptBytes += entry.bytes;
-      while (topic.first <= ordinal && (ordinal - topic.first + 1 > history.count || topic.keptBytes > history.bytes)) topic.evictOldest();
+      while (topic.first <= ordinal && (ordinal - topic.first + 1 > history.count || topic.keptBytes > history.bytes))
+        topic.evictOldest();
       topic.evictExpired(nowMs);
     }
     if (options.key !== undefined) remember(topic, options.key, ordinal, nowMs, lane.options);
@@ -441,7 +465,8 @@ export class Model implements LaneTap {
     if (since.offset === topic.offset) return { recovered: true };
     const lost = [since.offset + 1, topic.offset];
     if (since.offset + 1 < topic.first) return { recovered: false, reason: 'EVICTED', lost };
-    const tooMany = topic.offset - since.offset > options.recoveryMessagesMax || topic.bytesFrom(since.offset + 1) > options.recoveryBytesMax;
+    const tooMany =
+      topic.offset - since.offset > options.recoveryMessagesMax || topic.bytesFrom(since.offset + 1) > options.recoveryBytesMax;
     return tooMany ? { recovered: false, reason: 'TOO_MANY', lost } : { recovered: true };
   }
 
@@ -454,7 +479,12 @@ export class Model implements LaneTap {
     return { kind: 'ok', result: null };
   }
 
-  #history(lane: LaneModel, name: string, options: { since?: { epoch: string; offset: number }; limit?: number; reverse?: boolean }, nowMs: number): Expected {
+  #history(
+    lane: LaneModel,
+    name: string,
+    options: { since?: { epoch: string; offset: number }; limit?: number; reverse?: boolean },
+    nowMs: number,
+  ): Expected {
     const topic = this.#topic(lane, name, nowMs);
     if (!topic.hasHistory) throw new Refused('BAD_REQUEST');
     topic.evictExpired(nowMs);
@@ -505,7 +535,11 @@ export class Model implements LaneTap {
 
   #restore(lane: LaneModel, laneIndex: number, record: Uint8Array, nowMs: number): void {
     const number = numberAt(record, 0);
-    const { topic: name, pattern, presence } = unpack(record.subarray(RESTORE_HEAD_BYTES)) as {
+    const {
+      topic: name,
+      pattern,
+      presence,
+    } = unpack(record.subarray(RESTORE_HEAD_BYTES)) as {
       topic: string;
       pattern?: boolean;
       presence?: { data: unknown };
@@ -547,7 +581,13 @@ export class Model implements LaneTap {
   }
 
   #makeTopic(lane: LaneModel, laneIndex: number, name: string, nowMs: number): TopicModel {
-    const topic = new TopicModel(name, resolveConfig(lane.options.topicRules, name), seededId(lane.prng, EPOCH_LENGTH), laneIndex, nowMs);
+    const topic = new TopicModel(
+      name,
+      resolveConfig(lane.options.topicRules, name),
+      seededId(lane.prng, EPOCH_LENGTH),
+      laneIndex,
+      nowMs,
+    );
     lane.topics.set(name, topic);
     push(this.streams, name, topic);
     return topic;
@@ -560,7 +600,13 @@ export class Model implements LaneTap {
 
 // ---- rules of one topic
 
-function remember(topic: TopicModel, name: string, ordinal: number, nowMs: number, { dedupKeysMax, dedupWindowMs }: LaneOptions): void {
+function remember(
+  topic: TopicModel,
+  name: string,
+  ordinal: number,
+  nowMs: number,
+  { dedupKeysMax, dedupWindowMs }: LaneOptions,
+): void {
   for (const [known, { expiresAtMs }] of topic.dedup) if (expiresAtMs <= nowMs) topic.dedup.delete(known);
   topic.dedup.delete(name);
   if (topic.dedup.size >= dedupKeysMax) topic.dedup.delete([...topic.dedup.keys()][0] as string);

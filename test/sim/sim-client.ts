@@ -222,7 +222,8 @@ export class SimClient {
   #onMessage(message: readonly unknown[]): void {
     const [type, first] = message as [number, number];
     this.#world.count(countName(message));
-    if (message.length !== SPEC_BY_TYPE[type]?.arity || SPEC_BY_TYPE[type]?.sender !== 'relay') this.#fail(`got ${show(message)}`);
+    if (message.length !== SPEC_BY_TYPE[type]?.arity || SPEC_BY_TYPE[type]?.sender !== 'relay')
+      this.#fail(`got ${show(message)}`);
     switch (type) {
       case MessageType.OK:
         this.#onOk(first, message[2]);
@@ -282,8 +283,10 @@ export class SimClient {
         const due = this.#dueOk(command, expected);
         const got = command.type === MessageType.HISTORY ? withUids(result as { messages: unknown[][] }) : result;
         if (this.#world.model.knowsRetention || command.type !== MessageType.HISTORY) this.#same(command, got, due.result);
-        if (command.type === MessageType.PUBLISH && due.entry !== undefined) this.#requireOwnCopies(due.entry, due.topic as TopicModel);
-        if (command.type === MessageType.PRESENCE) this.#compareFold(command.name, result as { count: number; members?: { id: string; data?: unknown }[] });
+        if (command.type === MessageType.PUBLISH && due.entry !== undefined)
+          this.#requireOwnCopies(due.entry, due.topic as TopicModel);
+        if (command.type === MessageType.PRESENCE)
+          this.#compareFold(command.name, result as { count: number; members?: { id: string; data?: unknown }[] });
       }
     }
   }
@@ -298,7 +301,11 @@ export class SimClient {
     if (!isDeepStrictEqual(got, due)) this.#fail(`${commandText(command)} is answered ${show(got)}, due is ${show(due)}`);
   }
 
-  #onSubscribed(command: Command, expected: Expected | undefined, result: { sub: number; replay: number; recovered?: boolean }): void {
+  #onSubscribed(
+    command: Command,
+    expected: Expected | undefined,
+    result: { sub: number; replay: number; recovered?: boolean },
+  ): void {
     const { name, asked } = command;
     const isPattern = PATTERN.test(name);
     const { sub, ...rest } = result;
@@ -315,11 +322,13 @@ export class SimClient {
       view = new SubscriptionView(name, isPattern, sub, { model, session: this.#session, published, fail });
       view.isLeaving = this.#isLeaving(name);
       for (const other of this.#commands.values()) {
-        if (other.type === MessageType.SUBSCRIBE && other.name === name) view.asking(other.asked, expected?.kind === 'ok' ? (expected.topic ?? null) : null);
+        if (other.type === MessageType.SUBSCRIBE && other.name === name)
+          view.asking(other.asked, expected?.kind === 'ok' ? (expected.topic ?? null) : null);
       }
       this.views.set(name, view);
       this.#bySub.set(sub, view);
-      if (this.views.size > this.#world.subscriptionsMax) this.#fail(`${this.views.size} subscriptions, subscriptionsMax is ${this.#world.subscriptionsMax}`);
+      if (this.views.size > this.#world.subscriptionsMax)
+        this.#fail(`${this.views.size} subscriptions, subscriptionsMax is ${this.#world.subscriptionsMax}`);
     }
     if (isPattern) {
       const recovery = asked.since === undefined ? {} : { recovered: false, reason: 'NO_HISTORY' };
@@ -353,7 +362,8 @@ export class SimClient {
 
   #onError(id: number, errorCode: number, details: unknown): void {
     const name = wireErrorName(errorCode);
-    if (WIRE_ERRORS[name].retryable && errorCode !== code('INTERNAL') && !hasRetryAfter(details)) this.#fail(`${name} without retryAfterMs`);
+    if (WIRE_ERRORS[name].retryable && errorCode !== code('INTERNAL') && !hasRetryAfter(details))
+      this.#fail(`${name} without retryAfterMs`);
     if (errorCode === code('INTERNAL')) this.#fail('INTERNAL');
     if (id === 0) {
       if (this.#faults-- <= 0) this.#fail(`${name} with id 0, and nothing asked for it`);
@@ -363,7 +373,8 @@ export class SimClient {
     if (command.type === MessageType.UNSUBSCRIBE && !this.#isLeaving(command.name)) this.views.get(command.name)?.stays();
     const expected = this.#world.model.takeExpected(this.#session, id);
     if (errorCode === code('LANE_RESTARTED')) {
-      if (!this.#world.model.wasLost(this.#session, id)) this.#fail(`LANE_RESTARTED to ${commandText(command)}, which was not lost`);
+      if (!this.#world.model.wasLost(this.#session, id))
+        this.#fail(`LANE_RESTARTED to ${commandText(command)}, which was not lost`);
       return;
     }
     if (expected !== undefined) {
@@ -479,5 +490,9 @@ function countName([type, , second, third, data]: readonly unknown[]): string {
 
 /** Short and stable: what a trace prints and the hash is made of. */
 export function show(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) => (typeof part === 'bigint' ? Number(part) : typeof part === 'string' && part.length > 40 ? `${part.length} characters` : part)) ?? 'nothing';
+  return (
+    JSON.stringify(value, (_, part: unknown) =>
+      typeof part === 'bigint' ? Number(part) : typeof part === 'string' && part.length > 40 ? `${part.length} characters` : part,
+    ) ?? 'nothing'
+  );
 }

@@ -142,7 +142,8 @@ export class SimLanes implements Lanes {
   /** Nothing to handle, nothing to drain, nobody dead. */
   get isIdle(): boolean {
     return this.#slots.every(
-      (slot) => slot.state.name === 'running' && (slot.runner?.isIdle ?? true) && slot.link.backlogCount === 0 && slot.egress.isEmpty(),
+      (slot) =>
+        slot.state.name === 'running' && (slot.runner?.isIdle ?? true) && slot.link.backlogCount === 0 && slot.egress.isEmpty(),
     );
   }
 

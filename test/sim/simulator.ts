@@ -55,7 +55,14 @@ export function simulate(options: SimulationOptions): SimulationResult {
     else if (error instanceof AssertionFailed) failure = `assertion: ${error.message}\n${error.stack}`;
     else failure = `threw: ${(error as Error).stack}`;
   }
-  return { seed: options.seed, steps: options.steps, hash: simulator.hash, failure, trace: simulator.lines, stats: simulator.stats };
+  return {
+    seed: options.seed,
+    steps: options.steps,
+    hash: simulator.hash,
+    failure,
+    trace: simulator.lines,
+    stats: simulator.stats,
+  };
 }
 
 /** Turns that the end of a run may take until nothing is left to do; more is a loop that does not end. */
@@ -98,7 +105,13 @@ class Simulator implements SimWorld {
         egressRingBytes,
         schedule,
         mayDie: deathRatio > 0,
-        laneOptions: (index, count, firstSub, life) => ({ ...config.lane, index, laneCount: count, firstSub, seed: options.seed + 1_000 * life + index }),
+        laneOptions: (index, count, firstSub, life) => ({
+          ...config.lane,
+          index,
+          laneCount: count,
+          firstSub,
+          seed: options.seed + 1_000 * life + index,
+        }),
       },
       this.#clock,
       new Prng(options.seed, 0x1a9e5),
@@ -107,7 +120,10 @@ class Simulator implements SimWorld {
     this.#front = new Front(config.front, this.#lanes, this.#clock);
     this.transport = new MemoryTransport({ ...config.transport, schedule }, this.#front);
     this.#lanes.start(this.#front);
-    this.#clients = Array.from({ length: config.clientCount }, (_, index) => new SimClient(index, index % 4 === 3 ? null : `client-${index}`, this));
+    this.#clients = Array.from(
+      { length: config.clientCount },
+      (_, index) => new SimClient(index, index % 4 === 3 ? null : `client-${index}`, this),
+    );
   }
 
   // ---- SimWorld
@@ -179,7 +195,17 @@ class Simulator implements SimWorld {
     const { sendQueueBytesMax, subscriptionsMax } = front;
     const { historyBytesMax, topicsMax } = lane;
     const { windowBytes, closeEvent } = transport;
-    const facts = { laneCount, ingressRingBytes, egressRingBytes, sendQueueBytesMax, subscriptionsMax, historyBytesMax, topicsMax, windowBytes, closeEvent };
+    const facts = {
+      laneCount,
+      ingressRingBytes,
+      egressRingBytes,
+      sendQueueBytesMax,
+      subscriptionsMax,
+      historyBytesMax,
+      topicsMax,
+      windowBytes,
+      closeEvent,
+    };
     this.trace('world', JSON.stringify(facts));
   }
 
@@ -301,7 +327,8 @@ class Simulator implements SimWorld {
     }
     this.count('connects');
     const roll = this.#prng.nextFloat();
-    if (roll < 0.02) client.sayRaw(Uint8Array.of(0x92, MessageType.PING, 0), true, 4500); // Before HELLO.
+    if (roll < 0.02)
+      client.sayRaw(Uint8Array.of(0x92, MessageType.PING, 0), true, 4500); // Before HELLO.
     else {
       const back = [...client.positions].filter(() => this.#prng.nextBoolean(0.6)).slice(0, 3);
       client.say(client.hello(), ...back.map(([name, since]) => client.subscribe(name, { since })));
@@ -342,7 +369,11 @@ class Simulator implements SimWorld {
       });
     }
     // Most often something new, sometimes again what we have.
-    const name = prng.nextBoolean(0.03) ? RESERVED_TOPIC : mine.length > 0 && prng.nextBoolean(0.3) ? prng.pick(mine) : this.#topic();
+    const name = prng.nextBoolean(0.03)
+      ? RESERVED_TOPIC
+      : mine.length > 0 && prng.nextBoolean(0.3)
+        ? prng.pick(mine)
+        : this.#topic();
     return client.subscribe(name, /[*>]/.test(name) ? {} : this.#asked(client, name));
   }
 
@@ -370,7 +401,10 @@ class Simulator implements SimWorld {
     if (/[*>]/.test(name)) return client.ping();
     if (prng.nextBoolean()) return client.presence(name, prng.nextBoolean(0.2) ? { countOnly: true } : null);
     const position = client.views.get(name)?.position ?? client.positions.get(name);
-    const since = position === undefined || position === null || prng.nextBoolean() ? {} : { since: { ...position, offset: position.offset + prng.nextInt(0, 4) } };
+    const since =
+      position === undefined || position === null || prng.nextBoolean()
+        ? {}
+        : { since: { ...position, offset: position.offset + prng.nextInt(0, 4) } };
     return client.history(name, { ...since, limit: prng.nextInt(1, 12), ...(prng.nextBoolean() ? { reverse: true } : {}) });
   }
 
@@ -400,7 +434,10 @@ class Simulator implements SimWorld {
         client.say(client.bad(MessageType.SUBSCRIBE, prng.pick(['', 'a..b', 'a.*x', 'a b', '>.a']), null));
         return;
       case 6:
-        client.say(client.bad(MessageType.PUBLISH, prng.pick(['a.*', '', '>']), null, [0, '']), client.bad(MessageType.HISTORY, 'a.>', null));
+        client.say(
+          client.bad(MessageType.PUBLISH, prng.pick(['a.*', '', '>']), null, [0, '']),
+          client.bad(MessageType.HISTORY, 'a.>', null),
+        );
         return;
       default:
         client.say(bad(), this.#publish(client), bad());
@@ -451,7 +488,8 @@ class Simulator implements SimWorld {
       const online = this.#clients.filter((client) => client.isOnline);
       this.#front.drain({ windowMs, deadlineMs, reason: 'test' }, () => done++);
       this.#settle();
-      for (const client of online) if (client.isOnline && client.goaways !== 1) this.fail(`${client.label} got ${client.goaways} GOAWAYs`);
+      for (const client of online)
+        if (client.isOnline && client.goaways !== 1) this.fail(`${client.label} got ${client.goaways} GOAWAYs`);
       for (const client of this.#clients) if (client.isOnline && this.#prng.nextBoolean()) client.close();
       this.#settle();
       if (this.#front.admit().admitted) this.fail('a connection is admitted during a drain');
@@ -477,7 +515,8 @@ class Simulator implements SimWorld {
       const queued = session.queue?.bytes ?? 0;
       // One drain's frames may come on top: they are queued before anybody can look.
       if (queued > 2 * front.sendQueueBytesMax + egressRingBytes) this.fail(`session ${session.number} queues ${queued} bytes`);
-      if (session.subscribesPending < 0) this.fail(`session ${session.number} has ${session.subscribesPending} subscribes pending`);
+      if (session.subscribesPending < 0)
+        this.fail(`session ${session.number} has ${session.subscribesPending} subscribes pending`);
     }
     for (const client of this.#clients) {
       const buffered = client.link?.bufferedBytes ?? 0;
@@ -488,7 +527,8 @@ class Simulator implements SimWorld {
       const topics = metrics[LaneMetric.topics] as number;
       const historyBytes = metrics[LaneMetric.historyBytes] as number;
       if (topics > lane.topicsMax) this.fail(`lane ${index} has ${topics} topics, topicsMax is ${lane.topicsMax}`);
-      if (historyBytes > lane.historyBytesMax) this.fail(`lane ${index} keeps ${historyBytes} bytes, historyBytesMax is ${lane.historyBytesMax}`);
+      if (historyBytes > lane.historyBytesMax)
+        this.fail(`lane ${index} keeps ${historyBytes} bytes, historyBytesMax is ${lane.historyBytesMax}`);
     }
   }
 

@@ -4,7 +4,15 @@
  * It sees what the client sees, in that order. `fail` ends the run: the first contradiction is the one worth reading.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type Entry, type JoinPlan, matchesPattern, type Model, type ReplayItem, type ResumePlan, type TopicModel } from './model.ts';
+import {
+  type Entry,
+  type JoinPlan,
+  type Model,
+  matchesPattern,
+  type ReplayItem,
+  type ResumePlan,
+  type TopicModel,
+} from './model.ts';
 
 export interface Published {
   readonly uid: number;
@@ -106,11 +114,17 @@ export class SubscriptionView {
   // ---- joining
 
   /** The OK of a SUBSCRIBE to a topic, first or again. */
-  joined(asked: Asked, plan: JoinPlan, result: { readonly recovered?: boolean; readonly replay: number }, isFirst: boolean): void {
+  joined(
+    asked: Asked,
+    plan: JoinPlan,
+    result: { readonly recovered?: boolean; readonly replay: number },
+    isFirst: boolean,
+  ): void {
     const { model } = this.#context;
     const cursor = this.#cursors.get(this.name);
     if (!isFirst && cursor !== undefined) {
-      if (cursor.topic !== plan.topic) this.#fail(`joined again in epoch ${plan.topic.epoch} without a lost event for ${cursor.topic.epoch}`);
+      if (cursor.topic !== plan.topic)
+        this.#fail(`joined again in epoch ${plan.topic.epoch} without a lost event for ${cursor.topic.epoch}`);
       this.#requireScriptDone('joined again');
       // Who says where it is and was held back gets the rest by the replay, or the reason why not, in or behind the OK.
       if (asked.since === undefined || !this.#policies.has('pause')) this.#account(cursor, plan.ordinal, 'joined again');
@@ -147,7 +161,11 @@ export class SubscriptionView {
     this.asking(asked, this.#cursors.get(this.name)?.topic ?? null);
   }
 
-  #scriptFromReply(asked: Asked, plan: JoinPlan, result: { readonly recovered?: boolean; readonly replay: number }): ReplayItem[] {
+  #scriptFromReply(
+    asked: Asked,
+    plan: JoinPlan,
+    result: { readonly recovered?: boolean; readonly replay: number },
+  ): ReplayItem[] {
     const from = result.recovered === true ? (asked.since as { offset: number }).offset + 1 : plan.ordinal - result.replay + 1;
     return Array.from({ length: plan.ordinal - from + 1 }, (_, index) => ({ kind: 'message', ordinal: from + index }));
   }
@@ -162,21 +180,25 @@ export class SubscriptionView {
     if (place === undefined || published === undefined) this.#fail(`message ${uid} was never accepted`);
     const { topic, ordinal } = place;
     const entry = topic.entry(ordinal);
-    if (topic.name !== topicName || published.topic !== topicName) this.#fail(`message ${uid} of ${topic.name} came as one of ${topicName}`);
+    if (topic.name !== topicName || published.topic !== topicName)
+      this.#fail(`message ${uid} of ${topic.name} came as one of ${topicName}`);
     if (published.pad !== pad) this.#fail(`message ${uid} has another payload than was published`);
     if (offset !== (topic.hasHistory ? ordinal : 0)) this.#fail(`message ${uid} has offset ${offset}, its place is ${ordinal}`);
     const { recovered, ...facts } = meta ?? {};
-    if (!isDeepStrictEqual(facts, entry.meta ?? {})) this.#fail(`message ${uid} has meta ${JSON.stringify(meta)}, due is ${JSON.stringify(entry.meta)}`);
+    if (!isDeepStrictEqual(facts, entry.meta ?? {}))
+      this.#fail(`message ${uid} has meta ${JSON.stringify(meta)}, due is ${JSON.stringify(entry.meta)}`);
     const due = this.#script[0];
     if (due !== undefined) {
-      if (due.kind !== 'message' || due.ordinal !== ordinal) this.#fail(`replay is at ${JSON.stringify(due)}, got offset ${ordinal}`);
+      if (due.kind !== 'message' || due.ordinal !== ordinal)
+        this.#fail(`replay is at ${JSON.stringify(due)}, got offset ${ordinal}`);
       if (recovered !== true) this.#fail(`replayed message ${ordinal} is not marked as recovered`);
       this.#script.shift();
       (this.#cursors.get(topicName) as Cursor).position = ordinal;
       return;
     }
     if (recovered === true) this.#fail(`message ${ordinal} is marked as recovered, but no replay is under way`);
-    if (entry.excluded === this.#context.session) this.#fail(`message ${ordinal} came back to its publisher, who said echo: false`);
+    if (entry.excluded === this.#context.session)
+      this.#fail(`message ${ordinal} came back to its publisher, who said echo: false`);
     const cursor = this.#cursorFor(topic, ordinal);
     if (ordinal <= cursor.position) this.#fail(`message ${ordinal} came after ${cursor.position}: again, or out of order`);
     this.#account(cursor, ordinal - 1, `before message ${ordinal}`);
@@ -230,8 +252,10 @@ export class SubscriptionView {
     const { from, to, reason, count } = skip;
     const due = this.#script[0];
     if (due !== undefined || reason === 'expired') {
-      const wanted = due?.kind === 'expired' ? { from: due.from, to: due.to, reason: 'expired', count: due.to - due.from + 1 } : due;
-      if (!isDeepStrictEqual(wanted, { ...skip })) this.#fail(`replay is at ${JSON.stringify(due)}, got skip ${JSON.stringify(skip)}`);
+      const wanted =
+        due?.kind === 'expired' ? { from: due.from, to: due.to, reason: 'expired', count: due.to - due.from + 1 } : due;
+      if (!isDeepStrictEqual(wanted, { ...skip }))
+        this.#fail(`replay is at ${JSON.stringify(due)}, got skip ${JSON.stringify(skip)}`);
       this.#script.shift();
       (this.#cursors.get(topicName) as Cursor).position = to;
       return;
@@ -239,24 +263,45 @@ export class SubscriptionView {
     if (!this.#policies.has(reason)) this.#fail(`skip by ${reason}, the policy is ${[...this.#policies].join(', ')}`);
     const cursor = this.#cursorOfSkip(topicName, from, to, count);
     if (cursor === null) return;
+    if (cursor.topic.hasHistory) this.#skipOffsets(cursor, skip);
+    else this.#skipCount(cursor, skip);
+  }
+
+  #skipOffsets(cursor: Cursor, { from, to, reason, count }: SkipData): void {
     const { topic } = cursor;
-    if (topic.hasHistory) {
-      if (from <= cursor.position || to < from || to > topic.log.length) {
-        this.#fail(`skip [${from}, ${to}] does not fit behind ${cursor.position} of ${topic.log.length}`);
-      }
-      this.#account(cursor, from - 1, `before skip from ${from}`);
-    } else if (from !== 0 || to !== 0) this.#fail(`skip [${from}, ${to}] on a topic without history`);
-    let left = count;
-    let last = cursor.position;
-    for (let at = cursor.position + 1; topic.hasHistory ? at <= to : left > 0; at++) {
-      if (at > topic.log.length) this.#fail(`skip of ${count} goes beyond what was published, ${topic.log.length}`);
+    if (from <= cursor.position || to < from || to > topic.log.length) {
+      this.#fail(`skip [${from}, ${to}] does not fit behind ${cursor.position} of ${topic.log.length}`);
+    }
+    this.#account(cursor, from - 1, `before skip from ${from}`);
+    let meant = 0;
+    for (let at = from; at <= to; at++) {
       if (this.#isExcluded(topic, at)) continue;
-      left--;
-      last = at;
+      meant++;
       if (reason === 'conflate') this.#requireSuccessor(topic, at);
     }
-    if (left !== 0) this.#fail(`skip ${JSON.stringify(skip)} counts ${count}, meant for us were ${count - left}`);
-    cursor.position = topic.hasHistory ? to : last;
+    if (meant !== count) this.#fail(`skip [${from}, ${to}] counts ${count}, meant for us were ${meant}`);
+    cursor.position = to;
+  }
+
+  /** Without history there is only the count; it may reach over streams that were forgotten in between, which nobody can tell apart. */
+  #skipCount(cursor: Cursor, { from, to, reason, count }: SkipData): void {
+    if (from !== 0 || to !== 0) this.#fail(`skip [${from}, ${to}] on a topic without history`);
+    let { topic } = cursor;
+    let at = cursor.position;
+    for (let left = count; left > 0; ) {
+      at++;
+      if (at > topic.log.length) {
+        const streams = this.#context.model.streams.get(topic.name) as TopicModel[];
+        const next = streams[streams.indexOf(topic) + 1];
+        if (!this.isPattern || topic.isDead || next === undefined) this.#fail(`skip of ${count} goes beyond what was published`);
+        topic = next;
+        at = 0;
+      } else if (!this.#isExcluded(topic, at)) {
+        left--;
+        if (reason === 'conflate') this.#requireSuccessor(topic, at);
+      }
+    }
+    this.#cursors.set(topic.name, { topic, position: at });
   }
 
   /** The stream that a skip speaks of. A pattern may hear of a new one by a skip first. Null: no telling where in it. */
@@ -269,7 +314,9 @@ export class SubscriptionView {
     const streams = this.#context.model.streams.get(topicName) ?? [];
     const possible = streams.filter((candidate, index) => {
       const newest = candidate.log[to - 1];
-      return newest !== undefined && newest.order > this.#sentOrder && (cursor === undefined || index > streams.indexOf(cursor.topic));
+      return (
+        newest !== undefined && newest.order > this.#sentOrder && (cursor === undefined || index > streams.indexOf(cursor.topic))
+      );
     });
     if (from === 0 || possible.length > 1) {
       this.#unplacedSkips.set(topicName, (this.#unplacedSkips.get(topicName) ?? 0) + count);
@@ -289,8 +336,10 @@ export class SubscriptionView {
       return conflateBy === null ? '' : (headers?.[conflateBy] ?? '');
     };
     const wanted = keyOf(topic.entry(ordinal));
-    const hasOne = topic.log.slice(ordinal).some((entry) => keyOf(entry) === wanted && entry.excluded !== this.#context.session);
-    if (!hasOne) this.#fail(`message ${ordinal} was conflated, and there is no later one of its key`);
+    const streams = this.#context.model.streams.get(topic.name) as TopicModel[];
+    const later = [...topic.log.slice(ordinal), ...streams.slice(streams.indexOf(topic) + 1).flatMap((stream) => stream.log)];
+    if (!later.some((entry) => keyOf(entry) === wanted && entry.excluded !== this.#context.session))
+      this.#fail(`message ${ordinal} was conflated, and there is no later one of its key`);
   }
 
   #lagged({ from, to }: { readonly from: number; readonly to: number }): void {
@@ -321,7 +370,8 @@ export class SubscriptionView {
     this.#requireScriptDone('lost');
     if (reason === 'EVICTED' && this.#context.model.knowsRetention) {
       const plan = this.#resumePlan(cursor);
-      if (plan === undefined || !isDeepStrictEqual(plan.lost, [from, to])) this.#fail(`lost [${from}, ${to}], due is ${JSON.stringify(plan?.lost)}`);
+      if (plan === undefined || !isDeepStrictEqual(plan.lost, [from, to]))
+        this.#fail(`lost [${from}, ${to}], due is ${JSON.stringify(plan?.lost)}`);
       if (plan.lagged === null) this.#context.model.takeResume(this.#context.session, this.name);
     }
     if (epoch !== cursor.topic.epoch || offset !== to) this.#fail(`lost [${from}, ${to}] goes on from (${epoch}, ${offset})`);
@@ -433,7 +483,9 @@ export class SubscriptionView {
     for (let at = cursor.position + 1; at <= ordinal; at++) {
       if (!this.#isExcluded(cursor.topic, at) && !this.#isUnplacedSkip(cursor.topic.name)) {
         const { uid } = cursor.topic.entry(at);
-        this.#miss(`${when}: message ${at} (uid ${uid}) of ${cursor.topic.name} is missing, at ${cursor.position}, and nothing names it`);
+        this.#miss(
+          `${when}: message ${at} (uid ${uid}) of ${cursor.topic.name} is missing, at ${cursor.position}, and nothing names it`,
+        );
       }
     }
     cursor.position = ordinal;

@@ -23,7 +23,21 @@ export interface WorldConfig {
 }
 
 export const RESERVED_TOPIC = '$sys.load';
-export const TOPICS = ['a.1', 'a.2', 'b.1', 'tiny.1', 'plain.1', 'plain.2', 'pause.1', 'conflate.1', 'stamped.1', 'quiet.1', 'lonely.1', 'small.1', 'old.1'];
+export const TOPICS = [
+  'a.1',
+  'a.2',
+  'b.1',
+  'tiny.1',
+  'plain.1',
+  'plain.2',
+  'pause.1',
+  'conflate.1',
+  'stamped.1',
+  'quiet.1',
+  'lonely.1',
+  'small.1',
+  'old.1',
+];
 export const PATTERNS = ['a.*', '>', 'plain.>', '*.1', '$sys.>', 'tiny.*'];
 
 const TOPIC_RULES: readonly TopicRule[] = [
@@ -57,7 +71,10 @@ export const BAD_OPTIONS: readonly { readonly type: number; readonly options: re
 ];
 
 function shuffled<Item>(items: readonly Item[], prng: Prng): Item[] {
-  return items.map((item) => ({ item, at: prng.nextUint32() })).sort((one, other) => one.at - other.at).map(({ item }) => item);
+  return items
+    .map((item) => ({ item, at: prng.nextUint32() }))
+    .sort((one, other) => one.at - other.at)
+    .map(({ item }) => item);
 }
 
 export function worldConfig(prng: Prng): WorldConfig {
@@ -76,7 +93,10 @@ export function worldConfig(prng: Prng): WorldConfig {
     egressRingBytes: prng.pick([32_768, 65_536, 262_144]),
     clientCount: prng.nextInt(2, 7),
     // The last three are the hot ones.
-    topics: [...(forgets ? Array.from({ length: 12 }, (_, index) => `more.${index}`) : []), ...shuffled(TOPICS, prng).slice(0, prng.nextInt(3, 10))],
+    topics: [
+      ...(forgets ? Array.from({ length: 12 }, (_, index) => `more.${index}`) : []),
+      ...shuffled(TOPICS, prng).slice(0, prng.nextInt(3, 10)),
+    ],
     padMax,
     deathRatio: prng.nextBoolean(0.4) ? 0.01 : 0,
     knowsRetention,

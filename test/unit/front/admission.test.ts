@@ -36,7 +36,11 @@ for (const { name, afterMs, asked, want } of [
   t.test(`the rate: ${name}`, async (t) => {
     const { gate, metrics, admit } = open();
     t.equal(admit(asked, START_MS + afterMs), want);
-    t.match(gate.admit(0, false, START_MS + afterMs), { admitted: false, reason: /connectRatePerSecond=4/, retryAfterSeconds: 1 });
+    t.match(gate.admit(0, false, START_MS + afterMs), {
+      admitted: false,
+      reason: /connectRatePerSecond=4/,
+      retryAfterSeconds: 1,
+    });
     t.equal(metrics.connectionsRefusedRate, asked - want + 1);
   });
 }

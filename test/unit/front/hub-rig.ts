@@ -19,7 +19,10 @@ export interface FrameOptions {
 }
 
 /** An encoded MESSAGE. */
-export function messageFrame(offset: number, { sub = 2, topic = null, payload = offset, headers }: FrameOptions = {}): Uint8Array {
+export function messageFrame(
+  offset: number,
+  { sub = 2, topic = null, payload = offset, headers }: FrameOptions = {},
+): Uint8Array {
   const topicBytes = topic === null ? null : TEXT.encode(topic);
   const meta = headers === undefined ? null : pack({ headers });
   const packed = pack(payload);
@@ -40,7 +43,7 @@ export function decodeAll(frames: readonly Uint8Array[]): any[][] {
   return frames.flatMap((frame) => unpackMany(frame) as unknown[][]);
 }
 
-export function joinFlags(policy: SlowConsumerPolicy, flags = JoinFlag.HISTORY): number {
+export function joinFlags(policy: SlowConsumerPolicy, flags: number = JoinFlag.HISTORY): number {
   return flags | (SLOW_CONSUMER_POLICIES.indexOf(policy) << JoinFlag.POLICY_SHIFT);
 }
 
@@ -122,7 +125,11 @@ export class HubRig {
     return peer;
   }
 
-  join(peer: Peer, policy: SlowConsumerPolicy = 'disconnect', { sub = 2, topic = 'room', flags = JoinFlag.HISTORY as number, conflateBy = '' } = {}): Member {
+  join(
+    peer: Peer,
+    policy: SlowConsumerPolicy = 'disconnect',
+    { sub = 2, topic = 'room', flags = JoinFlag.HISTORY as number, conflateBy = '' } = {},
+  ): Member {
     const restore = conflateBy === '' ? new Uint8Array(0) : pack({ conflateBy });
     return this.hub.join(peer.session, sub, topic, 0, joinFlags(policy, flags), restore);
   }

@@ -19,7 +19,10 @@ t.test('a frame goes to every member of its sub and to nobody else', async (t) =
   rig.join(b);
   rig.join(c, 'disconnect', { sub: 4, topic: 'other' });
   rig.publish(1);
-  t.same([a, b, c].map(({ connection }) => connection.take().length), [1, 1, 0]);
+  t.same(
+    [a, b, c].map(({ connection }) => connection.take().length),
+    [1, 1, 0],
+  );
   t.equal(rig.metrics.deliveries, 2);
   rig.publish(1, { sub: 99 });
   t.equal(rig.metrics.deliveries, 2, 'a sub without members is nothing');
@@ -103,7 +106,10 @@ for (const { name, flags, want } of [
     rig.join(watcher, 'disconnect', { flags: JoinFlag.WATCH });
     rig.join(other);
     rig.drain((frame) => rig.hub.fanout(frame(flags === 0 ? messageFrame(1) : EVENT), 2, sender.session.number, flags));
-    t.same([sender, watcher, other].map(({ connection }) => connection.take().length), want);
+    t.same(
+      [sender, watcher, other].map(({ connection }) => connection.take().length),
+      want,
+    );
   });
 }
 
@@ -361,7 +367,8 @@ t.test('gaps without end make a slow consumer too: a pattern that many topics ar
   const rig = new HubRig({ sendQueueBytesMax: 1_000 });
   const peer = rig.connectSlow();
   rig.join(peer, 'dropNewest', { sub: 5, topic: '>', flags: JoinFlag.PATTERN });
-  for (let index = 0; index < 200 && rig.tooSlow.length === 0; index++) rig.publish(1, { sub: 5, topic: `t${index}`, bytes: 100 });
+  for (let index = 0; index < 200 && rig.tooSlow.length === 0; index++)
+    rig.publish(1, { sub: 5, topic: `t${index}`, bytes: 100 });
   t.same(rig.tooSlow, [peer.session]);
 });
 

@@ -343,7 +343,16 @@ t.test('silence is never loss: what was pushed is delivered or named, once, in o
   const policy = fc.constantFrom<SlowConsumerPolicy>('dropOldest', 'dropNewest', 'conflate');
   const streams = fc.array(fc.record({ policy, byKey: fc.boolean(), isPattern: fc.boolean() }), { minLength: 1, maxLength: 3 });
   const step = fc.oneof(
-    { weight: 6, arbitrary: fc.record({ what: fc.constant('message' as const), stream: fc.nat(2), topic: fc.nat(2), key: fc.nat(3), bytes: fc.integer({ min: 30, max: 160 }) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        what: fc.constant('message' as const),
+        stream: fc.nat(2),
+        topic: fc.nat(2),
+        key: fc.nat(3),
+        bytes: fc.integer({ min: 30, max: 160 }),
+      }),
+    },
     { weight: 2, arbitrary: fc.record({ what: fc.constant('send' as const), count: fc.integer({ min: 1, max: 4 }) }) },
     { weight: 1, arbitrary: fc.record({ what: fc.constant('control' as const) }) },
   );

@@ -519,7 +519,7 @@ t.test('HISTORY pages through everything, up and down', async (t) => {
   for (const { reverse, want } of [
     {
       reverse: false,
-     
+
       want: [
         [1, 2, 3, 4],
         [5, 6, 7, 8],
@@ -528,7 +528,7 @@ t.test('HISTORY pages through everything, up and down', async (t) => {
     },
     {
       reverse: true,
-     
+
       want: [
         [10, 9, 8, 7],
         [6, 5, 4, 3],

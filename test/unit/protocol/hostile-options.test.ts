@@ -6,6 +6,7 @@
  * lane begun anew. Options need no extension type, so none is let through but the time stamp, which is MessagePack's own.
  */
 import t from 'tap';
+import { encode } from '../../../src/client/msgpack.ts';
 import { Front } from '../../../src/front/front.ts';
 import { decodeOptions, subscribeOptions } from '../../../src/protocol/options.ts';
 import { skipValue } from '../../../src/protocol/skip.ts';
@@ -90,6 +91,39 @@ for (const { name, value } of HOSTILE) {
     });
   }
 }
+
+// The story: msgpackr asks every object for `constructor` and `toJSON`, and calls the latter. Two keys in headers or presence data made it
+// throw, which ended the lane, or for a pattern the whole relay.
+for (const { name, message } of [
+  { name: 'presence data', message: [3, 9, 'room', { presence: { constructor: 'x', toJSON: 'x' } }] },
+  { name: 'presence data deeper down', message: [3, 9, 'room', { presence: { a: [{ constructor: 1, toJSON: 1 }] } }] },
+  { name: 'presence data of a pattern', message: [3, 9, 'room.*', { presence: { constructor: 'x', toJSON: 'x' } }] },
+  { name: 'headers', message: [2, 9, 'room', { headers: { constructor: 'x', toJSON: 'x' } }, 1] },
+  {
+    name: 'headers with the names that objects have',
+    message: [2, 9, 'room', { headers: { toString: 'x', valueOf: 'x', length: 'x', then: 'x' } }, 1],
+  },
+]) {
+  t.test(`keys that objects have by nature are keys like others: ${name}`, async (t) => {
+    const rig = new Rig();
+    const client = rig.connect('mallory');
+    rig.front.onMessage([...rig.front.sessions].at(-1)!, encode(message), true);
+    rig.run();
+    client.say([14, 10]);
+    t.match(client.received(32).at(-1), [32, 10]);
+    t.equal([...client.received(32), ...client.received(33)].filter(([, id]) => id === 9).length, 1, 'answered');
+  });
+}
+
+t.test('what such keys hold comes back as it was', async (t) => {
+  const rig = new Rig();
+  const client = rig.connect('mallory');
+  const headers = { constructor: 'x', toJSON: 'y', toString: 'z' };
+  rig.front.onMessage([...rig.front.sessions].at(-1)!, encode([2, 9, 'room', { headers }, 1]), true);
+  client.say([10, 10, 'room', null]);
+  const messages = (client.received(32).at(-1)?.[2] as { messages: [number, { headers: object }][] }).messages;
+  t.same(Object.entries(messages[0]?.[1].headers ?? {}), Object.entries(headers));
+});
 
 t.test('a time stamp is MessagePack’s own, and may stand in presence data', async (t) => {
   const bytes = Uint8Array.from([0x81, ...fixstr('presence'), 0x81, ...fixstr('at'), 0xd6, 0xff, 0, 0, 0, 7]);
