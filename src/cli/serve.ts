@@ -28,10 +28,6 @@ export async function serve(argv: string[]): Promise<number> {
     process.stderr.write(`relay: ${(error as Error).message}\n`);
     return 1;
   }
-  const lanes = relay.laneCount === 0 ? 'lanes inline' : `${relay.laneCount} ${relay.laneCount === 1 ? 'lane' : 'lanes'}`;
-  log.info(`listening on ws://${config.host}:${relay.port}/v1/connect`, { lanes });
-  if (relay.opsPort !== 0) log.info(`ops on http://${config.opsHost}:${relay.opsPort}`, { paths: '/livez /readyz /metrics' });
-
   return new Promise((resolve) => {
     let signals = 0;
     const onSignal = (signal: NodeJS.Signals): void => {
@@ -50,5 +46,9 @@ export async function serve(argv: string[]): Promise<number> {
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    // Only now: who reads this line may send a signal at once.
+    const lanes = relay.laneCount === 0 ? 'lanes inline' : `${relay.laneCount} ${relay.laneCount === 1 ? 'lane' : 'lanes'}`;
+    log.info(`listening on ws://${config.host}:${relay.port}/v1/connect`, { lanes });
+    if (relay.opsPort !== 0) log.info(`ops on http://${config.opsHost}:${relay.opsPort}`, { paths: '/livez /readyz /metrics' });
   });
 }

@@ -337,7 +337,12 @@ function readTimestamp(data: DataView): Date | undefined {
   return undefined;
 }
 
+/** JSON in JSON doubles its backslashes with every level: what is longer than this is not spelled out. */
+const KEY_TEXT_LENGTH_MAX = 64;
+
 /** `String` throws on an object whose `toString` is its publisher's. */
 function keyText(key: unknown): string {
-  return typeof key === 'object' ? JSON.stringify(key) : String(key);
+  if (typeof key !== 'object') return String(key);
+  const text = JSON.stringify(key);
+  return text.length <= KEY_TEXT_LENGTH_MAX ? text : Object.prototype.toString.call(key);
 }

@@ -7,7 +7,7 @@
 import type { Clock } from '../base/clock.ts';
 import { hashBytes } from '../base/hash.ts';
 import { randomId } from '../base/ids.ts';
-import { pack, unpack } from '../protocol/codec.ts';
+import { pack, packMessage, unpack } from '../protocol/codec.ts';
 import { CLOSE_CODES, type CloseCodeName, WIRE_ERRORS } from '../protocol/codes.ts';
 import { closeReason, type ErrorFacts, RelayError } from '../protocol/errors.ts';
 import { describeHeaderFault, HeaderFault, MessageHeader, readHeader, scanMessage } from '../protocol/header.ts';
@@ -42,7 +42,8 @@ const FEATURES = ['history', 'presence', 'patterns', 'idempotency'];
 /** Multiples of it, modulo 1, spread any run of session numbers evenly. */
 const GOLDEN_RATIO = 0.618_033_988_75;
 const EMPTY = new Uint8Array(0);
-const TEXT = new TextDecoder();
+/** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
+const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export interface DrainPlan {
   /** Clients come back spread over this long, each in a slot of its own. */
@@ -227,8 +228,9 @@ export class Front implements LaneEvents {
 
   /** `slot` in [0, 1): where in the window this client comes back. */
   #sendHome(session: Session, { reason, deadlineMs, windowMs }: DrainPlan, slot: number): void {
+    if (!session.isLive) return; // Its socket took not even the answer to HELLO.
     session.state = LEAVING;
-    this.#sendNow(session, [MessageType.GOAWAY, { reason, deadlineMs, reconnectAfterMs: Math.floor(slot * windowMs) }]);
+    this.#hub.sendNow(session, pack([MessageType.GOAWAY, { reason, deadlineMs, reconnectAfterMs: Math.floor(slot * windowMs) }]));
   }
 
   #driveDrain(drain: { readonly endsAtMs: number; readonly done: () => void }, nowMs: number): void {
@@ -278,7 +280,7 @@ export class Front implements LaneEvents {
         case MessageType.PING:
           // BigInt: an integer on the wire, not a float.
           if (header.id !== 0)
-            this.#sendNow(session, [MessageType.OK, header.id, { timeUs: BigInt(Math.round(this.#clock.nowMs() * 1_000)) }]);
+            this.#reply(session, MessageType.OK, header.id, { timeUs: BigInt(Math.round(this.#clock.nowMs() * 1_000)) });
           return;
         case MessageType.HELLO:
           throw new RelayError('CONFLICT', 'HELLO was said already');
@@ -322,7 +324,7 @@ export class Front implements LaneEvents {
         reconnectJitterMs,
         features: FEATURES,
       };
-      this.#sendNow(session, [MessageType.OK, header.id, greeting]);
+      this.#reply(session, MessageType.OK, header.id, greeting);
     }
     // It was let in just before the drain began: it leaves with the others.
     if (this.#drain !== null && !session.internal) this.#sendHome(session, this.#drain, (session.number * GOLDEN_RATIO) % 1);
@@ -397,11 +399,11 @@ export class Front implements LaneEvents {
   #sendError(session: Session, id: number, error: RelayError): void {
     this.metrics.errorsSent++;
     const facts = Object.keys(error.facts).length === 0 ? null : error.facts;
-    this.#sendNow(session, [MessageType.ERROR, id, WIRE_ERRORS[error.codeName].code, error.message, facts]);
+    this.#reply(session, MessageType.ERROR, id, WIRE_ERRORS[error.codeName].code, error.message, facts);
   }
 
-  #sendNow(session: Session, message: readonly unknown[]): void {
-    this.#hub.sendNow(session, pack(message));
+  #reply(session: Session, type: number, id: number, ...rest: readonly unknown[]): void {
+    this.#hub.sendNow(session, packMessage(type, id, ...rest));
   }
 
   // ---- records of the lanes (LaneEvents)
@@ -554,7 +556,7 @@ export class Front implements LaneEvents {
     if (header.type === MessageType.UNSUBSCRIBE) {
       this.#patterns.leave(sub, session.number);
       this.#hub.leave(session, sub);
-      if (header.id !== 0) this.#sendNow(session, [MessageType.OK, header.id, null]);
+      if (header.id !== 0) this.#reply(session, MessageType.OK, header.id, null);
       return;
     }
     const { policy, conflateBy, since, last } = subscribeOptions(
@@ -566,8 +568,7 @@ export class Front implements LaneEvents {
     this.#subscribeAnswered(session);
     this.#hub.join(session, sub, name, lane, flags, conflateBy === null ? EMPTY : pack({ conflateBy }));
     const recovery = since === null && last === 0 ? {} : { recovered: false, reason: 'NO_HISTORY' };
-    if (header.id !== 0)
-      this.#sendNow(session, [MessageType.OK, header.id, { sub, epoch: null, offset: 0, ...recovery, replay: 0 }]);
+    if (header.id !== 0) this.#reply(session, MessageType.OK, header.id, { sub, epoch: null, offset: 0, ...recovery, replay: 0 });
   }
 
   #isPatternSub(sub: number): boolean {

@@ -204,7 +204,10 @@ export class Hub {
     if (session.queue !== null) {
       this.#queueControl(session, frame);
       this.endDrain();
-    } else this.#write(session, frame);
+    } else {
+      this.#write(session, frame);
+      this.#closeTooSlow();
+    }
   }
 
   /** Hands everything collected to the sockets. After this the drain's ring memory may be reused. */
@@ -213,16 +216,22 @@ export class Hub {
     for (let index = 0; index < dirty.length; index++) this.#flush(dirty[index] as Session);
     dirty.length = 0;
     this.#copySource = this.#copy = null;
+    this.#closeTooSlow();
+  }
+
+  #closeTooSlow(): void {
     while (this.#tooSlow.length > 0) {
       const session = this.#tooSlow.pop() as Session;
       if (session.isLive) this.#events.onSlowConsumer(session);
     }
   }
 
-  /** The transport's buffer of this connection is empty: send on, as far as it goes. */
+  /** The transport's buffer of this connection has shrunk. Once it is empty: send on, as far as it goes. */
   onDrain(session: Session): void {
     const queue = session.queue;
     if (queue === null || !session.isLive) return;
+    // Topping up a buffer that still holds something would move the queue into it, where no policy sees it, up to the transport's limit.
+    if (session.connection.bufferedBytes() > 0) return;
     let frame = queue.peek();
     while (frame !== null) {
       queue.shift();
@@ -239,7 +248,10 @@ export class Hub {
         queue.shift();
         next = queue.peek();
       }
-      if (!this.#send(session, used === 0 ? frame : this.#merged.subarray(0, used))) return;
+      if (!this.#send(session, used === 0 ? frame : this.#merged.subarray(0, used))) {
+        this.#closeTooSlow();
+        return;
+      }
       frame = next;
     }
     session.queue = null;

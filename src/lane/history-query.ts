@@ -11,6 +11,8 @@ import type { Topic } from './topic.ts';
 
 /** A reply must fit into one ring record, whatever the ring's size. */
 export const REPLY_BYTES_MAX = 262_144;
+/** What an entry has around meta and payload: array head, offset and nil. Keeps the number of entries below 2^16 too. */
+const ENTRY_HEAD_BYTES_MAX = 11;
 
 export interface HistoryPage {
   /** `[offset, meta|nil, payload]` each, encoded, in the order asked for. */
@@ -31,7 +33,7 @@ export function queryHistory(topic: Topic, log: HistoryLog, options: HistoryOpti
   if (reverse) {
     const aliveBytes: number[] = [];
     log.visit(from, to, (message) => {
-      if (message.expiresAtMs > nowMs) aliveBytes.push(message.payloadEnd - message.metaStart);
+      if (message.expiresAtMs > nowMs) aliveBytes.push(ENTRY_HEAD_BYTES_MAX + message.payloadEnd - message.metaStart);
       return true;
     });
     skip = aliveBytes.length - countThatFit(aliveBytes.reverse(), limit);
@@ -41,7 +43,7 @@ export function queryHistory(topic: Topic, log: HistoryLog, options: HistoryOpti
   let more = skip > 0;
   log.visit(from, to, (message) => {
     if (message.expiresAtMs <= nowMs || skip-- > 0) return true;
-    bytes += message.payloadEnd - message.metaStart;
+    bytes += ENTRY_HEAD_BYTES_MAX + message.payloadEnd - message.metaStart;
     if (!reverse && (entries.length === limit || (bytes > REPLY_BYTES_MAX && entries.length > 0))) {
       more = true;
       return false;

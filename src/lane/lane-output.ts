@@ -3,7 +3,7 @@
  *
  * Thread: the lane's. One method a record; each claims, writes and commits, so no record is ever half there.
  */
-import { pack } from '../protocol/codec.ts';
+import { pack, packMessage } from '../protocol/codec.ts';
 import { WIRE_ERRORS } from '../protocol/codes.ts';
 import {
   encodeMessage,
@@ -74,7 +74,7 @@ export class LaneOutput {
   /** Failures are sent even where no reply was wanted (id 0): nothing fails in silence. */
   error(session: number, id: number, error: RelayError, flags = 0): void {
     const facts = Object.keys(error.facts).length === 0 ? null : error.facts;
-    const frame = pack([MessageType.ERROR, id, WIRE_ERRORS[error.codeName].code, error.message, facts]);
+    const frame = packMessage(MessageType.ERROR, id, WIRE_ERRORS[error.codeName].code, error.message, facts);
     this.#send(session, flags, frame);
   }
 

@@ -572,7 +572,8 @@ export class Lane {
   }
 }
 
-const TEXT = new TextDecoder();
+/** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
+const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function memberFacts(member: { readonly id: string; readonly data: unknown }): { id: string; data?: unknown } {
   return member.data === undefined ? { id: member.id } : { id: member.id, data: member.data };

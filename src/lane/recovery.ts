@@ -68,7 +68,7 @@ export function planReplay(
   let bytes = 0;
   log.visit(first, topic.offset, (message) => {
     bytes += message.payloadEnd - message.metaStart;
-    const fits = messageCount < limits.recoveryMessagesMax && (bytes <= limits.recoveryBytesMax || messageCount === 0);
+    const fits = messageCount === 0 || (messageCount < limits.recoveryMessagesMax && bytes <= limits.recoveryBytesMax);
     if (keep === 'chunk' && !fits) return false;
     to = message.offset;
     if (message.expiresAtMs > nowMs) messageCount++;

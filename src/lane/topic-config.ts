@@ -107,7 +107,7 @@ function checkRule(rule: unknown, path: string, payloadBytesMax: number, problem
     return;
   }
   for (const [key, value] of Object.entries(history)) {
-    const bounds = HISTORY_BOUNDS[key as keyof HistoryConfig];
+    const bounds = Object.hasOwn(HISTORY_BOUNDS, key) ? HISTORY_BOUNDS[key as keyof HistoryConfig] : undefined;
     if (bounds === undefined) problems.push(`${path}.history.${key} is not a setting; known: count, bytes, ageMs`);
     else checkInteger(value, `${path}.history.${key}`, bounds[0], bounds[1], problems);
   }

@@ -16,7 +16,8 @@ import { TopicConfigs } from './topic-config.ts';
 /** Topics looked at per tick for idleness, and at the topic bound for one that may go: bounds the pause, not the memory. */
 const SWEEP_TOPICS_MAX = 256;
 const EVICTION_SAMPLES = 8;
-const TEXT = new TextDecoder();
+/** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
+const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export class TopicStore {
   readonly #options: LaneOptions;

@@ -15,7 +15,8 @@ export interface MessageHead {
 }
 
 const NIL = 0xc0;
-const TEXT = new TextDecoder();
+/** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
+const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export function readMessageHead(frame: Uint8Array): MessageHead {
   const topicStart = skipValue(frame, 2, frame.length); // After array head and type comes the sub.

@@ -5,6 +5,7 @@
  */
 import { pack, unpack } from './codec.ts';
 import { RelayError } from './errors.ts';
+import { hasExtension } from './skip.ts';
 import { type Position, PROTOCOL_VERSION, SLOW_CONSUMER_POLICIES, type SlowConsumerPolicy } from './types.ts';
 
 const KEY_BYTES_MAX = 128;
@@ -50,6 +51,8 @@ export function hasNoOptions(bytes: Uint8Array, start: number): boolean {
 /** The map at `bytes[start, end)`, which is one well-formed value. Nil reads as an empty map. */
 export function decodeOptions(bytes: Uint8Array, start: number, end: number): OptionMap {
   if (hasNoOptions(bytes, start)) return {};
+  // The decoder gives extensions meanings of its own: references that make gigabytes of 500 bytes, values that cannot be encoded again.
+  if (hasExtension(bytes, start, end)) throw new RelayError('BAD_REQUEST', 'options must not contain extension types');
   let value: unknown;
   try {
     value = unpack(bytes.subarray(start, end));
@@ -57,7 +60,7 @@ export function decodeOptions(bytes: Uint8Array, start: number, end: number): Op
     // Well formed, but not decodable: an extension type we do not know, or text that is no UTF-8.
     throw new RelayError('BAD_REQUEST', 'options could not be decoded');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array) {
+  if (!isMap(value)) {
     throw new RelayError('BAD_REQUEST', 'options must be a map or nil');
   }
   return value as OptionMap;
@@ -121,7 +124,7 @@ function presenceOption(presence: unknown, bytesMax: number): Pick<SubscribeOpti
   if (isAbsent(presence) || presence === false) return { presence: undefined, watch: false };
   if (presence === 'watch') return { presence: undefined, watch: true };
   if (presence === true) return { presence: { data: undefined }, watch: true };
-  if (typeof presence !== 'object' || Array.isArray(presence)) {
+  if (!isMap(presence)) {
     throw new RelayError('BAD_REQUEST', "presence must be true, a map or 'watch'");
   }
   const bytes = pack(presence).length;
@@ -172,6 +175,11 @@ function integer(field: string, value: unknown, min: number, max: number): numbe
 function boolean(field: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw new RelayError('BAD_REQUEST', `${field} must be true or false`);
   return value;
+}
+
+/** Not a list, bytes or a time, which are objects too. */
+function isMap(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 function isAbsent(value: unknown): value is undefined | null {

@@ -15,6 +15,9 @@ export const SKIP_TOO_DEEP = -3;
 
 export const DEPTH_MAX = 64;
 
+/** -1: the only extension type that MessagePack itself defines. */
+const TIMESTAMP_TYPE = 0xff;
+
 /** Remaining element counts of the open containers. One per thread: a scan never yields. */
 const remaining = new Float64Array(DEPTH_MAX + 1);
 
@@ -128,6 +131,23 @@ export function skipValue(bytes: Uint8Array, start: number, end: number): number
       pending = children;
     }
   }
+}
+
+/** Does an extension type other than the time stamp stand anywhere in `bytes[start, end)`, which is proven well formed? */
+export function hasExtension(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; ) {
+    const type = bytes[at] as number;
+    if (type >= 0x80 && type <= 0x9f)
+      at++; // Containers by their head alone: their elements come next.
+    else if (type === 0xdc || type === 0xde) at += 3;
+    else if (type === 0xdd || type === 0xdf) at += 5;
+    else {
+      const typeAt = type >= 0xd4 && type <= 0xd8 ? at + 1 : type >= 0xc7 && type <= 0xc9 ? at + 1 + (1 << (type - 0xc7)) : -1;
+      if (typeAt >= 0 && bytes[typeAt] !== TIMESTAMP_TYPE) return true;
+      at = skipValue(bytes, at, end);
+    }
+  }
+  return false;
 }
 
 export function readUint16(bytes: Uint8Array, at: number): number {

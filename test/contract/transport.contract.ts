@@ -125,7 +125,8 @@ class Talker {
   }
 }
 
-class Rig {
+/** Front, lane and transport of one test. */
+export class Rig {
   readonly front: Front;
   readonly #lanes: InlineLanes;
   readonly #transport: TransportUnderTest;

@@ -39,6 +39,15 @@ export interface SimLanesOptions {
   readonly schedule: (step: () => void) => void;
   /** Lanes that may die count through a proxy, which is slow. */
   readonly mayDie: boolean;
+  /** A defect put in on purpose, to see that it is found. */
+  readonly tamper?: Tamper;
+}
+
+/** One in `oneIn` egress records of this kind is lost, or comes twice. */
+export interface Tamper {
+  readonly kind: number;
+  readonly how: 'lost' | 'twice';
+  readonly oneIn: number;
 }
 
 /** `throw`: in the middle of a record, as by a bug. `abrupt`: terminated; of its last batch the front sees only what was published until then. */
@@ -311,7 +320,7 @@ export class SimLanes implements Lanes {
     while (count < recordsMax && egress.position !== slot.visibleEnd) {
       const read = egress.read((kind, start, length) => {
         if (kind === EgressKind.PROGRESS) slot.handledPosition = egress.view.getUint32(start, true);
-        else events.onRecord(slot.index, kind, egress.bytes, egress.view, start, length);
+        else this.#deliver(slot, kind, start, length);
       }, 1);
       if (read === 0) break;
       count++;
@@ -321,6 +330,13 @@ export class SimLanes implements Lanes {
     // Whoever still looks at these bytes after this looks at garbage, as when the lane writes the next record there.
     egress.release();
     return count;
+  }
+
+  #deliver({ index, egress }: Slot, kind: number, start: number, length: number): void {
+    const { tamper } = this.#options;
+    let times = 1;
+    if (tamper?.kind === kind && this.#prng.nextInt(1, tamper.oneIn) === 1) times = tamper.how === 'lost' ? 0 : 2;
+    for (; times > 0; times--) (this.#events as LaneEvents).onRecord(index, kind, egress.bytes, egress.view, start, length);
   }
 
   /** Tells the tap what the lane has read since the last time; with `half`, also the record in which it died. */

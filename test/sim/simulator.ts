@@ -14,9 +14,9 @@ import { MessageType } from '../../src/protocol/types.ts';
 import { MemoryTransport } from '../../src/transport/memory-transport.ts';
 import { Model } from './model.ts';
 import { SimClient, type SimWorld } from './sim-client.ts';
-import { SimLanes } from './sim-lanes.ts';
+import { SimLanes, type Tamper } from './sim-lanes.ts';
 import type { Asked, Published } from './subscription-view.ts';
-import { BAD_OPTIONS, PATTERNS, RESERVED_TOPIC, TOPICS, type WorldConfig, worldConfig } from './world-config.ts';
+import { BAD_OPTIONS, PATTERNS, RESERVED_TOPIC, type WorldConfig, worldConfig } from './world-config.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -25,8 +25,8 @@ export interface SimulationOptions {
   readonly skip?: ReadonlySet<number>;
   /** Keeps the trace; without it only its hash. */
   readonly traced?: boolean;
-  /** Overrides of what the seed says, for tests of the simulator itself. */
-  readonly config?: Partial<WorldConfig>;
+  /** A defect put in on purpose: for tests of the simulator itself. */
+  readonly tamper?: Tamper;
 }
 
 /** How often what happened: whether the runs reach what they are meant to reach. */
@@ -92,7 +92,7 @@ class Simulator implements SimWorld {
 
   constructor(options: SimulationOptions) {
     this.#options = options;
-    const config = { ...worldConfig(new Prng(options.seed, 0x5eed)), ...options.config };
+    const config = worldConfig(new Prng(options.seed, 0x5eed));
     this.#config = config;
     this.#prng = new Prng(options.seed, 0);
     this.model = new Model(config.knowsRetention, (session, id) => this.#bad.has(`${session}:${id}`));
@@ -105,6 +105,7 @@ class Simulator implements SimWorld {
         egressRingBytes,
         schedule,
         mayDie: deathRatio > 0,
+        ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
         laneOptions: (index, count, firstSub, life) => ({
           ...config.lane,
           index,
@@ -503,6 +504,26 @@ class Simulator implements SimWorld {
     }
     this.#settle();
     if (this.isDraining && done === 0) this.fail('the drain does not end');
+    if (!this.isDraining) this.#probeNumbers();
+  }
+
+  /** Everybody has left: a name that is subscribed to again gets a number that was never given out, or something has kept the old one. */
+  #probeNumbers(): void {
+    const known = new Set(this.subNames.keys());
+    const client = new SimClient(this.#clients.length, 'probe', this);
+    if (client.connect(1_000) !== null) this.fail('nobody is there, and nobody is let in');
+    client.say(client.hello());
+    for (const name of [...PATTERNS, ...this.#config.topics.slice(0, 3)].slice(0, this.subscriptionsMax))
+      client.say(client.subscribe(name, {}));
+    this.#settle();
+    client.finish();
+    for (const { name, sub } of client.views.values()) if (known.has(sub)) this.fail(`${name} is still subscription ${sub}`);
+    client.close();
+    for (let round = 0; round < 4; round++) {
+      this.#settle();
+      this.#clock.advance(this.#config.lane.topicIdleMs + 1_000);
+      for (let lane = 0; lane < this.#lanes.count; lane++) this.#lanes.tick(lane);
+    }
   }
 
   // ---- bounds
@@ -547,5 +568,3 @@ class Simulator implements SimWorld {
     }
   }
 }
-
-export { TOPICS };
