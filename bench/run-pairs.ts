@@ -5,7 +5,7 @@
  *   node bench/run-pairs.ts --name smoke --rounds 1 --servers floor --connections 50 --rooms 5 --rate 100 --duration 1 --warmup 0.5
  *
  * Question: what do order, history, limits and lanes cost per delivery over plain uWebSockets.js? Not: absolute figures, which are the machine's.
- * Every run gets a fresh server. A run that a neighbour disturbed is made again (once) and both are kept in the raw rounds.
+ * Every run gets a fresh server. A run that a neighbour disturbed is marked.
  * Not quite equal work: the relay answers each publish (one OK to its sender) unless --no-acks is given; the floor answers nothing.
  * Flags besides --name, --rounds, --servers, --port and --settle go to the bench (see `relay bench --help`). Writes bench/results/NAME.json.
  */
@@ -48,7 +48,7 @@ const LISTEN_TIMEOUT_MS = 20_000;
 const EXIT_GRACE_MS = 5_000;
 /** Above this share of the machine, what others took of it (processes that are none of ours, the hypervisor) has bent the figures. */
 const OTHER_CPU_SHARE_MAX = 0.03;
-const REPEATS_MAX = 1;
+const REPEATS_MAX = 0;
 /** Before a run: wait until the machine is this idle for one look, but not forever. */
 const QUIET_IDLE_SHARE_MIN = 0.95;
 const QUIET_LOOK_MS = 1_000;

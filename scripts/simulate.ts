@@ -29,7 +29,8 @@ const { values } = parseArgs({
 });
 
 const steps = count('steps', values.steps);
-const from = values.from === undefined ? crypto.getRandomValues(new Uint32Array(1))[0]! % 1_000_000_000 : count('from', values.from);
+const from =
+  values.from === undefined ? crypto.getRandomValues(new Uint32Array(1))[0]! % 1_000_000_000 : count('from', values.from);
 const endMs = values.minutes === undefined ? Number.POSITIVE_INFINITY : Date.now() + 60_000 * count('minutes', values.minutes);
 const seeds = values.minutes === undefined ? count('seeds', values.seeds) : Number.POSITIVE_INFINITY;
 
@@ -62,7 +63,9 @@ function report(seed: number, failure: string): void {
   console.log(`\nSEED=${seed} STEPS=${steps} fails: ${failure}`);
   const { result, kept } = shrink(seed, steps, SHRINK_RUNS_MAX);
   const hidden = Math.max(0, result.trace.length - TRACE_LINES_MAX);
-  console.log(`${kept.length} of its steps are enough${hidden > 0 ? `; the last ${TRACE_LINES_MAX} lines of ${result.trace.length}` : ''}:`);
+  console.log(
+    `${kept.length} of its steps are enough${hidden > 0 ? `; the last ${TRACE_LINES_MAX} lines of ${result.trace.length}` : ''}:`,
+  );
   for (const line of [...result.trace.slice(0, hidden > 0 ? 1 : 0), ...result.trace.slice(hidden)]) console.log(`  ${line}`);
   console.log(`  => ${result.failure}`);
   console.log(`  replay: npm run simulate -- --from ${seed} --seeds 1 --steps ${steps}\n`);

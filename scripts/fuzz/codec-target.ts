@@ -3,6 +3,7 @@
  * and readers that see the same bytes must agree.
  */
 import { Reader } from '../../src/client/msgpack.ts';
+import { jsonToMessagePack, messagePackToJson } from '../../src/front/http-json.ts';
 import { unpack } from '../../src/protocol/codec.ts';
 import { RelayError } from '../../src/protocol/errors.ts';
 import { describeHeaderFault, HeaderFault, MessageHeader, readHeader, scanMessage } from '../../src/protocol/header.ts';
@@ -124,6 +125,10 @@ export class CodecTarget implements FuzzTarget {
       );
       if (error.name === 'Finding') throw error;
     }
+    const json = messagePackToJson(value);
+    JSON.parse(json); // Throws where it is none.
+    ensure(json.length <= 1_000 + 100 * value.length, `${value.length} bytes of MessagePack make ${json.length} characters of JSON`);
+    orRelayError(() => jsonToMessagePack(new TextEncoder().encode(json)));
     try {
       unpack(value);
       this.#decodedCount++;

@@ -1,8 +1,11 @@
 /** A lane dies under load, in each of the ways a thread can: who was with it is told, nobody else notices, and it comes back. */
 import t from 'tap';
+import { BATCH_RECORDS_MAX } from '../../src/pool/lane-runner.ts';
 import { startFaultyRelay } from '../support/faults.ts';
+import { WHOLE_RECORDS } from '../support/faulty-lane-worker.ts';
 import {
   ERROR,
+  EVENT,
   HISTORY,
   MESSAGE,
   OK,
@@ -15,6 +18,7 @@ import {
 } from '../support/raw-client.ts';
 import type { RelayProcess } from '../support/relay-process.ts';
 import { openClient, Reader, range, topicOnLane } from '../support/sdk.ts';
+import { followStream, streamOf } from '../support/stream.ts';
 
 const LANE_RESTARTED = 113;
 const VICTIM = 1;
@@ -28,6 +32,7 @@ for (const { fault, cause } of [
   { fault: 'exit', cause: /exit/ },
   { fault: 'memory', cause: /memory/ },
   { fault: 'spin', cause: /no heartbeat for \d+ ms/ },
+  { fault: 'corrupt', cause: /unknown ingress record kind 99/ },
 ] as const) {
   t.test(`a lane that dies by ${fault}`, async (t) => {
     const { relay, faults } = await startFaultyRelay(t, {
@@ -80,11 +85,13 @@ for (const { fault, cause } of [
 
     // The commands under way.
     const ids = [...publishes, ...others].map(([, id]) => id as number);
+    if (fault === 'corrupt') ids.splice(BATCH_RECORDS_MAX + WHOLE_RECORDS, 1); // Nobody can read whose it was.
     const answers = await Promise.all(ids.map((id) => raw.answer(id)));
     await raw.ask(PING);
-    const answered = publishes.map(([, id]) => answers[ids.indexOf(id as number)] as unknown[]);
+    const answered = answers.slice(0, ids.length - others.length);
     const done = answered.filter(([type]) => type === OK).map(([, , result]) => (result as { offset: number }).offset);
     const refused = answers.filter(([type]) => type === ERROR);
+    if (fault === 'corrupt') t.equal(done.length, BATCH_RECORDS_MAX + WHOLE_RECORDS, 'what it did before it threw counts');
     t.ok(done.length > 0 && refused.length > 0, `some were done (${done.length}), some were not (${refused.length})`);
     t.ok(
       refused.every(([, , code, , details]) => code === LANE_RESTARTED && details.retryAfterMs === 10),
@@ -231,6 +238,90 @@ t.test('lanes that die again and again under load lose nothing that was acknowle
     });
     t.same(gaps, [], 'each epoch came from its beginning and without a hole');
   }
+});
+
+t.test('a flood of commands, and a lane that dies under it again and again: each command gets exactly one answer', async (t) => {
+  const { relay, faults } = await startFaultyRelay(t, {
+    lanes: 1,
+    laneStallMs: 20_000,
+    laneRestartBackoffMsMax: 0,
+    retryAfterMs: 10,
+  });
+  const raws = await Promise.all(range(1, 4).map(() => RawClient.open(t, relay.port)));
+  let isFlooding = true;
+  const flooding = raws.map(async (raw, index) => {
+    const ids: number[] = [];
+    const send = (type: number, ...rest: unknown[]): void => {
+      ids.push(raw.nextId());
+      raw.send([type, ids.at(-1), ...rest]);
+    };
+    for (let round = 0; isFlooding; round++) {
+      for (const number of range(1, 30)) send(PUBLISH, `flood.${index}`, null, number);
+      send(SUBSCRIBE, `flood.${index}.${round}`, null);
+      send(SUBSCRIBE, `flood.${index}.${round}.*`, null);
+      send(UNSUBSCRIBE, `flood.${index}.${round - 1}.*`);
+      // The relay's main thread keeps up; the lane need not.
+      await raw.ask(PING);
+    }
+    return ids;
+  });
+  for (const _ of range(1, 8)) {
+    const said = relay.program.stderr.all.length;
+    faults.arm(0, 'throw');
+    await relay.program.stderr.find(/lane replaced/, said);
+  }
+  isFlooding = false;
+  const sent = await Promise.all(flooding);
+
+  for (const [index, raw] of raws.entries()) {
+    // A command behind all others; its answer comes behind theirs.
+    let last = await raw.request(PUBLISH, `flood.${index}`, null, 0);
+    while (last[0] === ERROR) last = await raw.request(PUBLISH, `flood.${index}`, null, 0);
+    const counts = new Map<number, number>();
+    for (const [type, id] of raw.messages) if (type === OK || type === ERROR) counts.set(id, (counts.get(id) ?? 0) + 1);
+    const ids = sent[index] as number[];
+    t.same(
+      ids.filter((id) => counts.get(id) !== 1),
+      [],
+      `all ${ids.length} commands of client ${index} have one answer`,
+    );
+  }
+});
+
+t.test('a lane dies while a subscriber is slow: what it misses before and after is named apart', async (t) => {
+  const { relay, faults } = await startFaultyRelay(t, {
+    lanes: 1,
+    laneStallMs: 20_000,
+    sendQueueBytesMax: 262_144,
+    recoveryBytesMax: 262_144,
+    topics: [{ match: '>', history: { count: 10_000, bytes: 16_777_216 } }],
+  });
+  const publisher = await openClient(t, relay.url);
+  const slow = await RawClient.open(t, relay.port);
+  const { sub } = await slow.ask(SUBSCRIBE, 'room', { policy: 'dropNewest' });
+  let published = 0;
+  const dropped = () => relay.metric('relay_messages_dropped_total', 'reason="dropNewest"');
+  const loadUntilDropped = async (count: number): Promise<void> => {
+    while ((await dropped()) < count)
+      await Promise.all(range(1, 20).map(() => publisher.publish('room', `${++published} ${'x'.repeat(16_000)}`)));
+  };
+  slow.stopReading();
+  await loadUntilDropped(20);
+  const publishedBefore = published;
+  faults.arm(0, 'throw');
+  const raw = await RawClient.open(t, relay.port);
+  raw.send(...range(1, BURST).map((number) => [PUBLISH, 0, 'elsewhere', null, number]));
+  await relay.program.stderr.find(/lane replaced/);
+  published = 0;
+  await loadUntilDropped((await dropped()) + 20);
+  slow.readOn();
+  await slow.find((message) => message[0] === EVENT && message[3] === 'skip' && message[4].to === published);
+
+  const stream = streamOf(slow.messages, sub);
+  const lostAt = stream.findIndex(([type, , , kind]) => type === EVENT && kind === 'lost');
+  t.match(followStream(stream.slice(0, lostAt)), { broken: null, next: publishedBefore + 1 }, 'the old stream to its end');
+  t.match(stream[lostAt], [EVENT, sub, null, 'lost', { reason: 'LANE_RESTARTED', offset: 0 }]);
+  t.match(followStream(stream.slice(lostAt + 1)), { broken: null, next: published + 1 }, 'the new one from its beginning');
 });
 
 async function unreadyLanes(relay: RelayProcess): Promise<string[]> {

@@ -92,6 +92,47 @@ for (const lanes of [1, 0]) {
     t.same(reader.losses, []);
   });
 
+  t.test(
+    `lanes=${lanes}: a member whose wire is cut is never said to have left; one who stays away is, after the grace time`,
+    async (t) => {
+      const relay = await startRelay(t, { lanes, ...KEEPS_ALL, presenceGraceMs: 2_000 });
+      const proxy = await TcpProxy.start(t, relay.port);
+      const watcher = await Reader.open(await openClient(t, relay.url), 'room', { presence: 'watch' });
+      const member = await openClient(t, proxy.url, { ...SOON, client: 'member' });
+      const reader = await Reader.open(member, 'room', { presence: { mood: 'fine' } });
+      proxy.cut();
+      await reader.until(({ joins }) => joins.length >= 2);
+      t.same(await member.presence('room'), { count: 1, members: [{ id: 'member', data: { mood: 'fine' } }] });
+      proxy.hold();
+      proxy.cut();
+      await watcher.until(({ presence }) => presence.length >= 2);
+      t.match(
+        watcher.presence.map(({ kind, id, count }) => `${kind} ${id} ${count}`),
+        ['join member 1', 'leave member 0'],
+      );
+    },
+  );
+
+  t.test(
+    `lanes=${lanes}: a relay that is killed and started again: clients come back, and are told that the stream began anew`,
+    async (t) => {
+      const relay = await startRelay(t, { lanes, ...KEEPS_ALL });
+      const client = await openClient(t, relay.url, SOON);
+      const reader = await Reader.open(client, 'room');
+      const before = await client.publish('room', 'before');
+      relay.program.kill('SIGKILL');
+      await relay.exited;
+      await untilState(client, 'waiting');
+      const queued = client.publish('room', 'while it was dead');
+      await startRelay(t, { lanes, ...KEEPS_ALL }, { port: relay.port });
+      const after = await queued;
+      await reader.until(({ messages }) => messages.length >= 2);
+      t.same(reader.payloads, ['before', 'while it was dead']);
+      t.match(reader.losses, [{ reason: 'EPOCH_CHANGED', epoch: after.epoch }]);
+      t.not(after.epoch, before.epoch);
+    },
+  );
+
   t.test(`lanes=${lanes}: 200 subscribers, all cut at once while messages are published, miss nothing`, async (t) => {
     const relay = await startRelay(t, { lanes, ...KEEPS_ALL, reconnectJitterMs: 100 });
     const proxy = await TcpProxy.start(t, relay.port);

@@ -1,9 +1,10 @@
 /** One socket among many stops reading. The others get everything; what the slow one does not get is named, by its policy. */
 import t, { type Test } from 'tap';
 import type { Client } from '../../src/client/index.ts';
-import { EVENT, MESSAGE, OK, RawClient, SUBSCRIBE, UNSUBSCRIBE, type WireMessage } from '../support/raw-client.ts';
+import { EVENT, MESSAGE, OK, RawClient, SUBSCRIBE, UNSUBSCRIBE } from '../support/raw-client.ts';
 import { type RelayProcess, startRelay } from '../support/relay-process.ts';
 import { openClient, Reader, range } from '../support/sdk.ts';
+import { followStream, numberIn, reaches, streamOf } from '../support/stream.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
 const SETTINGS = {
@@ -16,7 +17,6 @@ const SETTINGS = {
 /** Several, so that what waited for the slow one when it was closed is within the bounds of recovery for each of them. */
 const TOPICS = ['slow.one', 'slow.two', 'slow.three', 'slow.four'];
 const FILLER = 'x'.repeat(16_000);
-const numberIn = (payload: unknown): number => Number.parseInt(String(payload), 10);
 
 interface Rig {
   readonly relay: RelayProcess;
@@ -61,30 +61,6 @@ async function everyFastReaderHasAll(t: Test, { fast, published }: Rig): Promise
     'and was told of no loss',
   );
 }
-
-/** What a client was told about one topic: messages, and events as they stand between them. */
-function streamOf(messages: readonly WireMessage[], sub: number): WireMessage[] {
-  return messages.filter(([type, other]) => (type === MESSAGE || type === EVENT) && other === sub);
-}
-
-/** The first place where a stream of messages and skips does not go on where it was, or null. Where it ended is in `next`. */
-function followStream(stream: readonly WireMessage[], first = 1): { readonly next: number; readonly broken: WireMessage | null } {
-  let next = first;
-  for (const message of stream) {
-    const [type, , , kind, data, payload] = message;
-    if (type === MESSAGE) {
-      if (kind !== next || numberIn(payload) !== next) return { next, broken: message };
-      next++;
-    } else if (kind === 'skip') {
-      if (data.from !== next || data.count !== data.to - data.from + 1) return { next, broken: message };
-      next = data.to + 1;
-    } else if (kind !== 'lagged') return { next, broken: message };
-  }
-  return { next, broken: null };
-}
-
-const reaches = (sub: number, offset: number) => (message: WireMessage) =>
-  message[1] === sub && (message[0] === MESSAGE ? message[3] === offset : message[0] === EVENT && message[4].to === offset);
 
 for (const policy of ['dropOldest', 'dropNewest', 'conflate'] as const) {
   t.test(`${policy}: what the slow one misses is named, message by message`, async (t) => {

@@ -91,6 +91,35 @@ for (const lanes of [2, 0]) {
     t.same([...joining.losses, ...staying.losses], []);
   });
 
+  for (const name of ['exact', 'pattern.*']) {
+    const topic = name === 'exact' ? 'exact' : 'pattern.one';
+    t.test(`lanes=${lanes}: come, go and come again to '${name}' in one WebSocket message: all is done, in order`, async (t) => {
+      const raw = await RawClient.open(t, relay.port);
+      const ids = range(1, 5).map(() => raw.nextId());
+      raw.send(...ids.map((id, index) => (index % 2 === 0 ? [SUBSCRIBE, id, name, null] : [UNSUBSCRIBE, id, name])));
+      t.match(await Promise.all(ids.map((id) => raw.answer(id))), Array(5).fill([OK]));
+      await raw.ask(PUBLISH, topic, null, 'for the last visit');
+      t.same(raw.payloads, ['for the last visit']);
+    });
+
+    t.test(`lanes=${lanes}: the SDK: leave '${name}' before the relay has answered, and come again`, async (t) => {
+      const client = await openClient(t, relay.url);
+      const first = client.subscribe(name);
+      await client.ping(); // It is on its way.
+      const second = client.subscribe(name);
+      const inTime = Promise.resolve().then(() => {
+        first.unsubscribe();
+        second.unsubscribe();
+        return new Reader(client, name);
+      });
+      const reader = await inTime;
+      await reader.subscription.ready();
+      await client.publish(topic, 'hello');
+      await reader.until(({ payloads }) => payloads.includes('hello'));
+      t.same(reader.losses, []);
+    });
+  }
+
   t.test(`lanes=${lanes}: unsubscribing from what was never subscribed is refused and harms nothing`, async (t) => {
     const raw = await RawClient.open(t, relay.port);
     for (const name of ['never', 'never.*']) t.match(await raw.request(UNSUBSCRIBE, name), [ERROR, Number, 103]);

@@ -20,6 +20,8 @@ export interface SimWorld {
   readonly subNames: Map<number, string>;
   /** A drain has begun. */
   readonly isDraining: boolean;
+  /** Nothing else goes on: no ring can be full. */
+  readonly isQuiet: boolean;
   /** The front cuts who does not answer its close frame in time. */
   readonly mayCut: boolean;
   published(uid: number): Published | undefined;
@@ -390,7 +392,7 @@ export class SimClient {
     const isPattern = PATTERN.test(command.name);
     switch (errorCode) {
       case code('OVERLOADED'):
-        return command.type !== MessageType.HELLO && command.type !== MessageType.PING;
+        return command.type !== MessageType.HELLO && command.type !== MessageType.PING && !this.#world.isQuiet;
       case code('BAD_REQUEST'):
         return command.isBad;
       case code('LIMIT'):

@@ -33,6 +33,8 @@ export interface SimLanesOptions {
   readonly laneCount: number;
   readonly ingressRingBytes: number;
   readonly egressRingBytes: number;
+  /** Where the rings' positions begin: just below 2^32 they wrap on the way. */
+  readonly ringStart: number;
   /** `life` counts a lane's replacements. */
   readonly laneOptions: (index: number, laneCount: number, firstSub: number, life: number) => LaneOptions;
   /** Where flush waits, as it waits for the end of the turn in lane-pool. */
@@ -252,8 +254,9 @@ export class SimLanes implements Lanes {
   }
 
   #makeSlot(index: number): Slot {
-    const ingress = createRing(this.#options.ingressRingBytes);
-    const egressRing = createRing(this.#options.egressRingBytes);
+    const { ingressRingBytes, egressRingBytes, ringStart } = this.#options;
+    const ingress = createRing(ingressRingBytes, ringStart);
+    const egressRing = createRing(egressRingBytes, ringStart);
     return {
       index,
       link: new LaneLink(),
@@ -273,12 +276,12 @@ export class SimLanes implements Lanes {
   }
 
   #startLane(slot: Slot): void {
-    const { ingressRingBytes, egressRingBytes, laneOptions, mayDie } = this.#options;
-    slot.ingress = createRing(ingressRingBytes);
-    slot.egressRing = createRing(egressRingBytes);
+    const { ingressRingBytes, egressRingBytes, ringStart, laneOptions, mayDie } = this.#options;
+    slot.ingress = createRing(ingressRingBytes, ringStart);
+    slot.egressRing = createRing(egressRingBytes, ringStart);
     slot.egress = new RingConsumer(slot.egressRing);
     slot.shadow = new RingConsumer(slot.ingress);
-    slot.handledPosition = 0;
+    slot.handledPosition = ringStart;
     slot.visibleEnd = -1;
     slot.fuse = 0;
     slot.state = { name: 'running' };

@@ -77,6 +77,7 @@ class Simulator implements SimWorld {
   readonly transport: MemoryTransport;
   readonly subNames = new Map<number, string>();
   isDraining = false;
+  isQuiet = false;
   readonly #options: SimulationOptions;
   readonly #config: WorldConfig;
   readonly #clock = new ManualClock();
@@ -97,12 +98,13 @@ class Simulator implements SimWorld {
     this.#prng = new Prng(options.seed, 0);
     this.model = new Model(config.knowsRetention, (session, id) => this.#bad.has(`${session}:${id}`));
     const schedule = (step: () => void): void => void this.#tasks.push(step);
-    const { laneCount, ingressRingBytes, egressRingBytes, deathRatio } = config;
+    const { laneCount, ingressRingBytes, egressRingBytes, ringStart, deathRatio } = config;
     this.#lanes = new SimLanes(
       {
         laneCount,
         ingressRingBytes,
         egressRingBytes,
+        ringStart,
         schedule,
         mayDie: deathRatio > 0,
         ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
@@ -217,7 +219,7 @@ class Simulator implements SimWorld {
     const roll = this.#prng.nextFloat();
     if (roll < 0.44) this.#clientStep(this.#prng.pick(this.#clients));
     else if (roll < 0.64) this.#runTasks(this.#prng.nextInt(1, 12));
-    else if (roll < 0.76) this.#lanes.run(this.#anyLane());
+    else if (roll < 0.76) this.#runLane();
     else if (roll < 0.88) this.#lanes.drain(this.#anyLane(), this.#prng.nextInt(1, 60));
     else if (roll < 0.88 + this.#config.deathRatio) this.#fault();
     else if (roll < 0.95) this.#burst();
@@ -227,6 +229,10 @@ class Simulator implements SimWorld {
 
   #anyLane(): number {
     return this.#prng.nextInt(0, this.#lanes.count - 1);
+  }
+
+  #runLane(): void {
+    if (this.#prng.nextBoolean(this.#config.laneSpeed)) this.#lanes.run(this.#anyLane());
   }
 
   #runTasks(count: number): void {
@@ -245,7 +251,7 @@ class Simulator implements SimWorld {
   #burst(): void {
     for (let turn = 0; turn < 6; turn++) {
       this.#runTasks(20);
-      this.#lanes.run(this.#anyLane());
+      this.#runLane();
       this.#lanes.drain(this.#anyLane(), 100);
     }
   }
@@ -316,7 +322,7 @@ class Simulator implements SimWorld {
     if (!link.isPaused) {
       if (this.#prng.nextBoolean(isSlow ? 0.9 : 0.3)) link.pauseReading();
     } else if (this.#prng.nextBoolean(isSlow ? 0.25 : 0.6)) link.resumeReading();
-    else link.readSome(this.#prng.nextInt(1, 900));
+    else link.readSome(this.#prng.nextInt(1, 2_500));
   }
 
   #connect(client: SimClient): void {
@@ -363,7 +369,7 @@ class Simulator implements SimWorld {
     if (prng.nextBoolean(0.05)) return client.unsubscribe(this.#topic());
     if (prng.nextBoolean(0.25)) {
       const name = prng.pick(PATTERNS);
-      const policy = prng.pick(['disconnect', 'dropOldest', 'dropNewest', 'conflate', null]);
+      const policy = prng.pick(['dropOldest', 'dropNewest', 'conflate', null]);
       return client.subscribe(name, {
         ...(policy === null ? {} : { policy }),
         ...(prng.nextBoolean(0.1) ? { since: { epoch: 'nothing', offset: 3 } } : {}),
@@ -390,7 +396,17 @@ class Simulator implements SimWorld {
     } else if (roll < 0.45 && this.#config.knowsRetention) asked.last = prng.pick([0, 1, 3, 10, 1_000]);
     const presence = prng.pick([undefined, undefined, undefined, true, 'watch', { mood: prng.nextInt(1, 3) }]);
     if (presence !== undefined) asked.presence = presence;
-    const policy = prng.pick([undefined, undefined, 'disconnect', 'dropOldest', 'dropNewest', 'conflate', 'pause', 'pause']);
+    const policy = prng.pick([
+      undefined,
+      undefined,
+      undefined,
+      'disconnect',
+      'dropOldest',
+      'dropNewest',
+      'conflate',
+      'pause',
+      'pause',
+    ]);
     if (policy !== undefined) asked.policy = policy;
     if (policy === 'conflate' && prng.nextBoolean()) asked.conflateBy = 'k';
     return asked;
@@ -465,6 +481,7 @@ class Simulator implements SimWorld {
 
   /** Asks everything again while nothing else goes on: nobody may be refused now, and every answer must be the model's. */
   #probe(): void {
+    this.isQuiet = true;
     for (const client of this.#clients) {
       if (!client.isOnline) continue;
       for (const [name, view] of client.views) {
@@ -477,6 +494,7 @@ class Simulator implements SimWorld {
       client.say(...this.#config.topics.slice(0, 2).map(() => this.#publish(client)));
       this.#settle();
     }
+    this.isQuiet = false;
   }
 
   /** Half of the runs end by a drain, the others by every client's own leave. */
@@ -544,6 +562,7 @@ class Simulator implements SimWorld {
       if (buffered > bufferedMax) this.fail(`${client.label} has ${buffered} bytes in the transport's buffer`);
     }
     for (let index = 0; index < this.#lanes.count; index++) {
+      if (this.#lanes.backlogCount(index) > 0) this.count('steps with a backlog');
       const metrics = this.#lanes.metrics(index);
       const topics = metrics[LaneMetric.topics] as number;
       const historyBytes = metrics[LaneMetric.historyBytes] as number;

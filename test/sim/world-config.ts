@@ -3,13 +3,16 @@ import type { Prng } from '../../src/base/prng.ts';
 import type { FrontOptions } from '../../src/front/front-options.ts';
 import type { LaneOptions } from '../../src/lane/lane-options.ts';
 import type { TopicRule } from '../../src/lane/topic-config.ts';
-import { MessageType } from '../../src/protocol/types.ts';
+import { MessageType, SLOW_CONSUMER_POLICIES } from '../../src/protocol/types.ts';
 import type { MemoryTransportOptions } from '../../src/transport/memory-transport.ts';
 
 export interface WorldConfig {
   readonly laneCount: number;
   readonly ingressRingBytes: number;
   readonly egressRingBytes: number;
+  readonly ringStart: number;
+  /** Share of their turns that lanes take: slow ones let their rings fill. */
+  readonly laneSpeed: number;
   readonly clientCount: number;
   readonly topics: readonly string[];
   readonly padMax: number;
@@ -41,7 +44,6 @@ export const TOPICS = [
 export const PATTERNS = ['a.*', '>', 'plain.>', '*.1', '$sys.>', 'tiny.*'];
 
 const TOPIC_RULES: readonly TopicRule[] = [
-  { match: '>', history: { count: 30, bytes: 2_000, ageMs: 15_000 }, maxPayloadBytes: 400 },
   { match: 'tiny.>', history: { count: 3 } },
   { match: 'plain.>', history: { count: 0 } },
   { match: 'pause.>', slowConsumer: 'pause', history: { count: 12 } },
@@ -77,8 +79,10 @@ function shuffled<Item>(items: readonly Item[], prng: Prng): Item[] {
     .map(({ item }) => item);
 }
 
+const EVERY_TOPIC = { match: '>', history: { count: 30, bytes: 2_000, ageMs: 15_000 }, maxPayloadBytes: 400 };
+
 export function worldConfig(prng: Prng): WorldConfig {
-  const ingressRingBytes = prng.pick([16_384, 32_768]);
+  const ingressRingBytes = prng.pick([8_192, 16_384, 32_768]);
   const padMax = prng.pick([10, 120, 380]);
   const sendQueueBytesMax = prng.pick(padMax === 10 ? [250, 600] : [1_200, 3_000, 6_000]);
   const mergedFrameBytesMax = prng.pick([64, 512, 4_096]);
@@ -91,6 +95,8 @@ export function worldConfig(prng: Prng): WorldConfig {
     laneCount: prng.nextInt(1, 3),
     ingressRingBytes,
     egressRingBytes: prng.pick([32_768, 65_536, 262_144]),
+    ringStart: prng.pick([0, 0, 0xffff_e000]),
+    laneSpeed: prng.pick([1, 1, 0.2]),
     clientCount: prng.nextInt(2, 7),
     // The last three are the hot ones.
     topics: [
@@ -117,7 +123,7 @@ export function worldConfig(prng: Prng): WorldConfig {
       retryAfterMs: 50,
     },
     lane: {
-      topicRules: TOPIC_RULES,
+      topicRules: [{ ...EVERY_TOPIC, slowConsumer: prng.pick(SLOW_CONSUMER_POLICIES) }, ...TOPIC_RULES],
       topicsMax: forgets ? 14 : 1_000,
       // Where the model cannot tell when a history is empty, it cannot tell when a topic is idle either.
       topicIdleMs: knowsRetention ? (forgets ? 2_000 : 10_000) : 10_000_000,

@@ -1,5 +1,5 @@
 /** The test's end of faulty-lane-worker.ts: a relay whose lanes can be made to fail. */
-import { rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { Fault } from './faulty-lane-worker.ts';
@@ -12,9 +12,11 @@ export class Faults {
     this.#directory = directory;
   }
 
-  /** The lane fails as soon as a burst keeps it busy for more than one batch; `hold` at once. */
+  /** The lane fails as soon as a burst keeps it busy for more than one batch; `hold` at once, and what follows a `hold` at once too. */
   arm(lane: number, fault: Fault): void {
-    writeFileSync(join(this.#directory, `lane-${lane}`), fault);
+    const file = join(this.#directory, `lane-${lane}`);
+    writeFileSync(`${file}.new`, fault);
+    renameSync(`${file}.new`, file); // Whole or not at all, also in the place of another.
   }
 
   /** Ends a `hold`. */
