@@ -127,7 +127,10 @@ export class CodecTarget implements FuzzTarget {
     }
     const json = messagePackToJson(value);
     JSON.parse(json); // Throws where it is none.
-    ensure(json.length <= 1_000 + 100 * value.length, `${value.length} bytes of MessagePack make ${json.length} characters of JSON`);
+    ensure(
+      json.length <= 1_000 + 100 * value.length,
+      `${value.length} bytes of MessagePack make ${json.length} characters of JSON`,
+    );
     orRelayError(() => jsonToMessagePack(new TextEncoder().encode(json)));
     try {
       unpack(value);

@@ -14,8 +14,8 @@ import { LaneLink } from './lane-link.ts';
 import { LaneRunner } from './lane-runner.ts';
 
 /** Batches per turn of the event loop, so that sockets are read in between. */
-const BATCHES_PER_TURN_MAX = 8;
-const DRAIN_RECORDS_MAX = 512;
+const BATCHES_PER_TURN_MAX = 32;
+const DRAIN_RECORDS_MAX = 4_096;
 const NUMBERS_BYTES = 8;
 
 export interface InlineLanesOptions {

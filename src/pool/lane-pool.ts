@@ -61,9 +61,9 @@ export interface LaneStatus {
 
 /** Bounds a lane's sleep: heartbeats and ticks come at least this often. */
 const PARK_TIMEOUT_MS = 100;
-/** Per turn of the event loop: the sockets are read in between. */
-const DRAIN_RECORDS_MAX = 256;
-const DRAIN_BYTES_MAX = 262_144;
+/** Per turn of the event loop: the sockets are read in between. Large, so that under load the messages of one socket meet in one drain and share a write. */
+const DRAIN_RECORDS_MAX = 2_048;
+const DRAIN_BYTES_MAX = 1_048_576;
 const RESTART_BACKOFF_BASE_MS = 50;
 /** A lane that lived this long starts its back-off anew. */
 const STABLE_AFTER_MS = 30_000;

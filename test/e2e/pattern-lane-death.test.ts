@@ -36,8 +36,7 @@ async function openRig(t: Test, before: (raw: RawClient) => Promise<void> = asyn
   });
   const raw = await RawClient.open(t, relay.port);
   await before(raw);
-  faults.arm(0, 'hold');
-  faults.arm(1, 'hold');
+  await Promise.all([faults.hold(0), faults.hold(1)]);
   const put = async (type: number, ...rest: unknown[]): Promise<number> => {
     const id = raw.nextId();
     raw.send([type, id, ...rest]);

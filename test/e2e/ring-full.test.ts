@@ -25,7 +25,7 @@ t.test(
     const { relay, faults } = await startFaultyRelay(t, { lanes: 1, laneStallMs: 60_000, ...TINY });
     const reader = await Reader.open(await openClient(t, relay.url), 'room');
     const raw = await RawClient.open(t, relay.port);
-    faults.arm(0, 'hold');
+    await faults.hold(0);
     const ids = range(1, BURST).map((number) => {
       const id = raw.nextId();
       raw.send([PUBLISH, id, 'room', null, payloadOf(number)]);
@@ -98,7 +98,7 @@ t.test('the SDK tries again what an overloaded lane refused, until all is publis
   const { relay, faults } = await startFaultyRelay(t, { lanes: 1, laneStallMs: 60_000, ...TINY });
   const reader = await Reader.open(await openClient(t, relay.url), 'room');
   const publishers = await Promise.all(range(1, 4).map(() => openClient(t, relay.url, { publishAttemptsMax: 1_000 })));
-  faults.arm(0, 'hold');
+  await faults.hold(0);
   const publishes = publishers.flatMap((client, publisher) =>
     range(1, 100).map((number) => client.publish('room', payloadOf(publisher * 1_000 + number))),
   );

@@ -125,7 +125,8 @@ class Simulator implements SimWorld {
     this.#lanes.start(this.#front);
     this.#clients = Array.from(
       { length: config.clientCount },
-      (_, index) => new SimClient(index, index % 4 === 3 ? null : `client-${index}`, this),
+      // Every fourth is nobody in particular; the fifth is the first one's second device.
+      (_, index) => new SimClient(index, index % 4 === 3 ? null : `client-${index % 4}`, this),
     );
   }
 

@@ -1,5 +1,5 @@
 /** The test's end of faulty-lane-worker.ts: a relay whose lanes can be made to fail. */
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { Fault } from './faulty-lane-worker.ts';
@@ -12,16 +12,26 @@ export class Faults {
     this.#directory = directory;
   }
 
-  /** The lane fails as soon as a burst keeps it busy for more than one batch; `hold` at once, and what follows a `hold` at once too. */
+  /** The lane fails as soon as a burst keeps it busy for more than one batch; one that is held, at once. */
   arm(lane: number, fault: Fault): void {
-    const file = join(this.#directory, `lane-${lane}`);
+    const file = this.#file(lane);
     writeFileSync(`${file}.new`, fault);
     renameSync(`${file}.new`, file); // Whole or not at all, also in the place of another.
   }
 
+  /** Resolves when the lane stands still. */
+  async hold(lane: number): Promise<void> {
+    this.arm(lane, 'hold');
+    while (!existsSync(`${this.#file(lane)}.held`)) await new Promise((resolve) => setImmediate(resolve));
+  }
+
   /** Ends a `hold`. */
   release(lane: number): void {
-    rmSync(join(this.#directory, `lane-${lane}`), { force: true });
+    rmSync(this.#file(lane), { force: true });
+  }
+
+  #file(lane: number): string {
+    return join(this.#directory, `lane-${lane}`);
   }
 }
 

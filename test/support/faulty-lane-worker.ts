@@ -4,7 +4,7 @@
  * Told by a file, because a blocked thread gets no messages: `lane-<index>` in the folder FAULTS_DIRECTORY holds the name of the fault.
  * It happens between two batches with work left in the ring, so that some commands of a burst are done and others are under way.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import runLane, { type LaneTask } from '../../src/pool/lane-worker.ts';
@@ -18,7 +18,7 @@ export type Fault =
   | 'spin'
   /** Makes a record of the next batch unreadable: the lane itself throws, in the middle of its work. */
   | 'corrupt'
-  /** Stands still until the file is gone, or names another fault, which then happens at once. */
+  /** Stands still, and says so by a file `lane-<index>.held`, until its file is gone or names another fault, which then happens at once. */
   | 'hold';
 
 /** Batches with work that an armed lane sees before it fails: the first is still done. */
@@ -36,7 +36,9 @@ export default function runFaultyLane(task: LaneTask): Promise<void> {
   return runLane(task, (ingress) => {
     let fault = read(file);
     if (fault === 'hold') {
+      writeFileSync(`${file}.held`, '');
       for (; fault === 'hold'; fault = read(file)) Atomics.wait(NOBODY_WAKES, 0, 0, NAP_MS);
+      rmSync(`${file}.held`);
       if (fault === null) return;
     } else if (fault === null || new RingConsumer(ingress).isEmpty() || ++seen < BATCHES_SEEN) return;
     rmSync(file); // The next life of this lane is a good one.

@@ -74,8 +74,8 @@ export async function startRelay(
   options: RelayProcessOptions = {},
 ): Promise<RelayProcess> {
   for (let attempt = 1; ; attempt++) {
-    const port = options.port ?? (await freePort());
-    const opsPort = await freePort();
+    const [freeOne, opsPort] = (await freePorts(2)) as [number, number];
+    const port = options.port ?? freeOne;
     const program = relayProgram(t, ['serve', ...flagsOf({ port, opsPort, ...settings })], options);
     try {
       await program.stderr.find(/listening on /);
@@ -105,9 +105,14 @@ export function flagsOf(settings: RelaySettings): string[] {
 }
 
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise<void>((resolve) => void server.close(() => resolve()));
-  return port;
+  return (await freePorts(1))[0] as number;
+}
+
+/** All open at once, so that no two are the same. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))));
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise<void>((resolve) => void server.close(() => resolve()))));
+  return ports;
 }

@@ -846,6 +846,18 @@ t.test('at topicsMax an idle topic makes room', async (t) => {
   t.equal(rig.ask(1, [2, 5, 'd', null, 1]), 104);
 });
 
+t.test('at topicsMax an idle topic is found wherever it stands', async (t) => {
+  // The story: the search began at the oldest topics each time and looked at 256 of them. Where those were busy, thousands of idle ones
+  // behind them made no room.
+  const rig = new LaneRig({ topicsMax: 400, topicRules: NO_HISTORY });
+  for (let index = 0; index < 300; index++) rig.subscribe(1, `busy.${index}`);
+  for (let index = 0; index < 100; index++) rig.publish(`plain.${index}`, 1);
+  const answers = Array.from({ length: 3 }, (_, index) => rig.ask(1, [2, 5, `plain.new.${index}`, null, 1]).offset);
+  t.ok(answers.filter((offset) => offset === 0).length >= 2, 'at the second look at the latest');
+  rig.advance(0);
+  t.ok(rig.metric('topics') <= 400);
+});
+
 for (const { name, prepare, idle } of [
   { name: 'nothing', prepare: () => undefined, idle: true },
   { name: 'a subscriber', prepare: (rig: LaneRig) => void rig.subscribe(1, 'plain.a'), idle: false },

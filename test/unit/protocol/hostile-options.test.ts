@@ -8,7 +8,7 @@
 import t from 'tap';
 import { encode } from '../../../src/client/msgpack.ts';
 import { Front } from '../../../src/front/front.ts';
-import { decodeOptions, subscribeOptions } from '../../../src/protocol/options.ts';
+import { decodeOptions, publishOptions, subscribeOptions } from '../../../src/protocol/options.ts';
 import { skipValue } from '../../../src/protocol/skip.ts';
 import { Rig } from '../front/http-rig.ts';
 
@@ -143,6 +143,24 @@ for (const { name, value } of [
     });
   });
 }
+
+for (const { name, value } of [
+  { name: 'bytes', value: [0xc4, 0x00] },
+  { name: 'a time', value: [0xd6, 0xff, 0, 0, 0, 7] },
+]) {
+  t.test(`headers are a map, not ${name}`, async (t) => {
+    const bytes = Uint8Array.from([0x81, ...fixstr('headers'), ...value]);
+    t.throws(() => publishOptions(decodeOptions(bytes, 0, bytes.length)), {
+      codeName: 'BAD_REQUEST',
+      message: /headers must be/,
+    });
+  });
+}
+
+t.test('an error does not send back all of a name that is as long as a message', async (t) => {
+  const options = { headers: { ['x'.repeat(100_000)]: 1 } };
+  t.throws(() => publishOptions(options), { codeName: 'BAD_REQUEST', message: /^.{1,200}$/ });
+});
 
 t.test('options that are a time are no map', async (t) => {
   t.throws(() => decodeOptions(Uint8Array.from([0xd6, 0xff, 0, 0, 0, 7]), 0, 6), {
