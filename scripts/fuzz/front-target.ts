@@ -5,13 +5,15 @@
 import { ManualClock } from '../../src/base/clock.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import { Front } from '../../src/front/front.ts';
+import { HttpGateway } from '../../src/front/http-gateway.ts';
+import { messagePackToJson } from '../../src/front/http-json.ts';
 import { type Connection, SendResult } from '../../src/front/ports.ts';
 import type { Session } from '../../src/front/session.ts';
 import { LaneMetric } from '../../src/lane/lane-metrics.ts';
 import { InlineLanes } from '../../src/pool/inline-lanes.ts';
 import { pack, unpackMany } from '../../src/protocol/codec.ts';
 import { HeaderFault, MessageHeader, scanMessage } from '../../src/protocol/header.ts';
-import { SKIP_TOO_DEEP } from '../../src/protocol/skip.ts';
+import { SKIP_TOO_DEEP, skipValue } from '../../src/protocol/skip.ts';
 import { MessageType, SPEC_BY_TYPE } from '../../src/protocol/types.ts';
 import { ensure, type FuzzTarget } from './target.ts';
 
@@ -59,6 +61,7 @@ export class FrontTarget implements FuzzTarget {
   readonly #clock = new ManualClock();
   readonly #lanes: InlineLanes;
   readonly #front: Front;
+  readonly #gateway: HttpGateway;
   readonly #turns: (() => void)[] = [];
   readonly #peers: FakeSocket[] = [];
   readonly #header = new MessageHeader();
@@ -68,6 +71,8 @@ export class FrontTarget implements FuzzTarget {
   #closedCount = 0;
   #frameCount = 0;
   #connectCount = 0;
+  #requestCount = 0;
+  #answerCount = 0;
 
   constructor(prng: Prng) {
     this.#prng = prng;
@@ -125,11 +130,17 @@ export class FrontTarget implements FuzzTarget {
       this.#clock,
     );
     this.#lanes.start(this.#front);
+    this.#gateway = new HttpGateway(
+      this.#front,
+      { requestTimeoutMs: 5_000, bodyBytesMax: 65_536, pendingMax: 1_000, batchMessagesMax: 50 },
+      this.#clock,
+    );
     this.#witness = this.#connectWitness();
   }
 
   take(input: Uint8Array): void {
     const prng = this.#prng;
+    if (prng.nextBoolean(0.1)) return this.#request(input);
     const peer = this.#peer();
     if (prng.nextBoolean(0.02)) peer.isFull = true;
     this.#front.onMessage(peer.session as Session, input.slice(), !prng.nextBoolean(0.001));
@@ -168,6 +179,9 @@ export class FrontTarget implements FuzzTarget {
   async finish(): Promise<Readonly<Record<string, number>>> {
     this.check();
     for (const peer of [...this.#peers, this.#witness]) this.#leave(peer, 1006);
+    this.#gateway.close();
+    ensure(this.#answerCount === this.#requestCount, `${this.#requestCount} requests got ${this.#answerCount} answers`);
+    ensure(this.#gateway.metrics.sessionsLost === 0, 'the gateway lost its session');
     this.#run();
     // Past every grace, window, age and idle time; the lane looks at a bounded number of topics a tick.
     this.#clock.advance(3_600_000);
@@ -185,6 +199,7 @@ export class FrontTarget implements FuzzTarget {
     const { metrics } = this.#front;
     return {
       connections: this.#connectCount,
+      requests: this.#requestCount,
       closed: this.#closedCount,
       forwarded: metrics.commandsForwarded,
       malformed: metrics.messagesMalformed,
@@ -273,6 +288,47 @@ export class FrontTarget implements FuzzTarget {
     this.#clock.advance(ms);
     this.#front.tick();
     this.#lanes.tick();
+    this.#gateway.tick();
+    this.#run();
+  }
+
+  /** The input as an HTTP body, as it is or as JSON; every request is answered once. */
+  #request(input: Uint8Array): void {
+    const prng = this.#prng;
+    const end = skipValue(input, 0, input.length);
+    const isJson = end > 0 && prng.nextBoolean();
+    const body = isJson ? new TextEncoder().encode(messagePackToJson(input.subarray(0, end))) : input.slice();
+    const topic = encodeURIComponent(prng.pick(['a', 'a.b', 'plain.a', 'tiny.a', 'paused.a', 'a..b', '>', '$x', 'küche', '']));
+    const extra = prng.pick([
+      '',
+      '&key=k',
+      '&echo=false',
+      '&ttlMs=5',
+      '&limit=2&reverse=true',
+      '&sinceEpoch=x&sinceOffset=1',
+      '&headers=%7B%22constructor%22%3A%22x%22%7D',
+      '&%',
+    ]);
+    const target = prng.pick(['publish', 'publish-batch', 'history', 'presence', 'position', 'call', 'nothing']);
+    let isAnswered = false;
+    this.#requestCount++;
+    this.#gateway.handle(
+      {
+        method: target.startsWith('publish') ? 'POST' : prng.pick(['GET', 'GET', 'POST', 'X']),
+        path: `/v1/${target}`,
+        query: `topic=${topic}${extra}`,
+        contentType: isJson ? 'application/json' : prng.pick(['application/msgpack', 'application/json', 'text/plain', '']),
+        accept: prng.pick(['application/json', 'application/msgpack', '', '*/*']),
+        body,
+      },
+      ({ status, headers, body: answer }) => {
+        ensure(!isAnswered, 'a request was answered twice');
+        isAnswered = true;
+        this.#answerCount++;
+        ensure(status >= 200 && status < 600, `status ${status}`);
+        if (headers['Content-Type'] === 'application/json') JSON.parse(new TextDecoder().decode(answer));
+      },
+    );
     this.#run();
   }
 

@@ -4,6 +4,9 @@ import { ERROR, HELLO, MESSAGE, OK, PING, PUBLISH, RawClient, SUBSCRIBE } from '
 import { startRelay } from '../support/relay-process.ts';
 import { openClient, range } from '../support/sdk.ts';
 
+/** For what needs no settings of its own. */
+const plain = await startRelay(t);
+
 t.test('over the connection limit: 503 with Retry-After, until somebody leaves', async (t) => {
   const relay = await startRelay(t, { connectionsMax: 3 });
   const raws = await Promise.all(range(1, 3).map(() => RawClient.open(t, relay.port)));
@@ -46,16 +49,14 @@ for (const { name, subprotocol } of [
   { name: 'no subprotocol', subprotocol: null },
 ]) {
   t.test(`${name}: 400, and the text says which is spoken here`, async (t) => {
-    const relay = await startRelay(t);
-    const refusal = await RawClient.knock(t, relay.port, { subprotocol });
+    const refusal = await RawClient.knock(t, plain.port, { subprotocol });
     t.match(refusal, { status: 400, body: /relay\.v1/ });
-    t.equal(await RawClient.knock(t, relay.port, { subprotocol: 'soap, relay.v1' }), null, 'one of several is enough');
+    t.equal(await RawClient.knock(t, plain.port, { subprotocol: 'soap, relay.v1' }), null, 'one of several is enough');
   });
 }
 
 t.test('a WebSocket elsewhere: 404', async (t) => {
-  const relay = await startRelay(t);
-  t.match(await RawClient.knock(t, relay.port, { path: '/v1/elsewhere' }), { status: 404 });
+  t.match(await RawClient.knock(t, plain.port, { path: '/v1/elsewhere' }), { status: 404 });
 });
 
 t.test('no HELLO in time: closed with 4504', async (t) => {
@@ -68,32 +69,28 @@ t.test('no HELLO in time: closed with 4504', async (t) => {
 });
 
 t.test('anything before HELLO: an error, and closed with 4500', async (t) => {
-  const relay = await startRelay(t);
-  const raw = await RawClient.open(t, relay.port, { hello: false });
+  const raw = await RawClient.open(t, plain.port, { hello: false });
   raw.send([SUBSCRIBE, 7, 'room', null]);
   t.match(await raw.answer(7), [ERROR, 7, 101]);
   t.match(await raw.closed, { code: 4500 });
 });
 
 t.test('HELLO and commands in one WebSocket message are all answered; a second HELLO is refused and harms nothing', async (t) => {
-  const relay = await startRelay(t);
-  const raw = await RawClient.open(t, relay.port, { hello: false });
+  const raw = await RawClient.open(t, plain.port, { hello: false });
   raw.send([HELLO, 1, {}], [SUBSCRIBE, 2, 'room', null], [PUBLISH, 3, 'room', null, 'hi'], [HELLO, 4, {}], [PING, 5]);
   t.match(await Promise.all([1, 2, 3, 4, 5].map((id) => raw.answer(id))), [[OK], [OK], [OK], [ERROR, 4, 112], [OK]]);
   t.match(await raw.find(([type]) => type === MESSAGE), [MESSAGE, Number, null, 1, null, 'hi']);
 });
 
 t.test('a protocol version that nobody speaks: closed with 4503', async (t) => {
-  const relay = await startRelay(t);
-  const raw = await RawClient.open(t, relay.port, { hello: false });
+  const raw = await RawClient.open(t, plain.port, { hello: false });
   raw.send([HELLO, 1, { version: 99 }]);
   t.match(await raw.answer(1), [ERROR, 1, 100]);
   t.match(await raw.closed, { code: 4503 });
 });
 
 t.test('a text message: closed with 1003', async (t) => {
-  const relay = await startRelay(t);
-  const raw = await RawClient.open(t, relay.port);
+  const raw = await RawClient.open(t, plain.port);
   raw.sendText('{"hello": "world"}');
   t.match(await raw.closed, { code: 1003 });
 });
@@ -118,9 +115,8 @@ t.test('a payload over the bound: TOO_LARGE, and the connection lives', async (t
 });
 
 t.test('bytes that are no message: an error, and closed with 4500', async (t) => {
-  const relay = await startRelay(t);
   for (const bytes of [[0xc1], [0x95, 0x02], [0x93, 0x01, 0x01], Array(100).fill(0x91)]) {
-    const raw = await RawClient.open(t, relay.port);
+    const raw = await RawClient.open(t, plain.port);
     raw.sendBytes(Uint8Array.from(bytes));
     t.match(await raw.find(([type]) => type === ERROR), [ERROR, 0, 100]);
     t.match(await raw.closed, { code: 4500 });

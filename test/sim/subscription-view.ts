@@ -307,16 +307,16 @@ export class SubscriptionView {
   /** The stream that a skip speaks of. A pattern may hear of a new one by a skip first. Null: no telling where in it. */
   #cursorOfSkip(topicName: string, from: number, to: number, count: number): Cursor | null {
     const cursor = this.#cursors.get(topicName);
-    if (cursor !== undefined) {
-      const fits = cursor.topic.hasHistory ? from > cursor.position && to <= cursor.topic.log.length : cursor.mayBeLost !== true;
-      if (!this.isPattern || fits) return cursor;
-    }
+    if (cursor !== undefined && !this.isPattern) return cursor;
+    // A stream of ours that may be over: this skip is about it, or about one behind it.
+    const isSure = cursor !== undefined && cursor.mayBeLost !== true;
+    const fits = (candidate: TopicModel): boolean => candidate !== cursor?.topic || from > cursor.position;
+    if (isSure && (from === 0 || (fits(cursor.topic) && to <= cursor.topic.log.length))) return cursor;
     const streams = this.#context.model.streams.get(topicName) ?? [];
-    const possible = streams.filter((candidate, index) => {
+    const oldest = cursor === undefined ? 0 : streams.indexOf(cursor.topic);
+    const possible = streams.slice(oldest).filter((candidate) => {
       const newest = candidate.log[to - 1];
-      return (
-        newest !== undefined && newest.order > this.#sentOrder && (cursor === undefined || index > streams.indexOf(cursor.topic))
-      );
+      return newest !== undefined && newest.order > this.#sentOrder && fits(candidate);
     });
     if (from === 0 || possible.length > 1) {
       this.#unplacedSkips.set(topicName, (this.#unplacedSkips.get(topicName) ?? 0) + count);
@@ -438,11 +438,11 @@ export class SubscriptionView {
 
   /** A publish of ours is answered: our own copy came first. */
   requireOwnCopy(entry: Entry, topic: TopicModel): void {
-    if (this.isLeaving) return;
+    if (this.isLeaving || (this.#unplacedSkips.get(topic.name) ?? 0) > 0) return;
     if (entry.order <= this.#order || this.#policies.has('pause') || entry.excluded === this.#context.session) return;
     const cursor = this.#cursors.get(topic.name);
     if (cursor === undefined) {
-      if (!this.isPattern || this.#unplacedSkips.has(topic.name)) return;
+      if (!this.isPattern) return;
       this.#fail(`the publish of message ${entry.ordinal} was answered before our own copy came`);
     }
     if (cursor.topic === topic && cursor.position < entry.ordinal) {

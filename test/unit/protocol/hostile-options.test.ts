@@ -101,7 +101,7 @@ for (const { name, message } of [
   { name: 'headers', message: [2, 9, 'room', { headers: { constructor: 'x', toJSON: 'x' } }, 1] },
   {
     name: 'headers with the names that objects have',
-    message: [2, 9, 'room', { headers: { toString: 'x', valueOf: 'x', length: 'x', then: 'x' } }, 1],
+    message: [2, 9, 'room', { headers: { toString: 'x', valueOf: 'x', length: 'x' } }, 1],
   },
 ]) {
   t.test(`keys that objects have by nature are keys like others: ${name}`, async (t) => {
@@ -121,7 +121,8 @@ t.test('what such keys hold comes back as it was', async (t) => {
   const headers = { constructor: 'x', toJSON: 'y', toString: 'z' };
   rig.front.onMessage([...rig.front.sessions].at(-1)!, encode([2, 9, 'room', { headers }, 1]), true);
   client.say([10, 10, 'room', null]);
-  const messages = (client.received(32).at(-1)?.[2] as { messages: [number, { headers: object }][] }).messages;
+  const [, , history] = client.received(32).at(-1)!;
+  const { messages } = history as { messages: [number, { headers: object }][] };
   t.same(Object.entries(messages[0]?.[1].headers ?? {}), Object.entries(headers));
 });
 
