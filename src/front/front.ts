@@ -271,7 +271,7 @@ export class Front implements LaneEvents {
           const kind = checkName(bytes, header.keyStart, header.keyEnd);
           if (kind === NameKind.INVALID) throw new RelayError('BAD_REQUEST', `bad topic or pattern: ${nameProblem()}`);
           const isSubscribe = header.type === MessageType.SUBSCRIBE;
-          if (isSubscribe) this.#checkSubscriptionCount(session);
+          if (isSubscribe) this.#checkSubscriptionCount(session, header, bytes);
           if (kind === NameKind.PATTERN) this.#patternCommand(session, header, bytes, start, isSubscribe);
           else this.#forward(session, header, bytes, start);
           if (isSubscribe) session.subscribesPending++;
@@ -367,9 +367,9 @@ export class Front implements LaneEvents {
     throw new RelayError('OVERLOADED', undefined, { lane, retryAfterMs: this.#options.retryAfterMs });
   }
 
-  #checkSubscriptionCount(session: Session): void {
+  #checkSubscriptionCount(session: Session, header: MessageHeader, bytes: Uint8Array): void {
     const { subscriptionsMax } = this.#options;
-    if (session.members.length + session.subscribesPending < subscriptionsMax) return;
+    if (session.members.length + session.subscribesPending < subscriptionsMax || this.#hub.isIn(session, bytes, header)) return;
     this.metrics.subscriptionsRefused++;
     throw new RelayError('LIMIT', 'the session has all the subscriptions it may have', { subscriptionsMax });
   }

@@ -7,7 +7,7 @@
  *   a map of one pair whose key looks like one of these gets one `$` more in front, and loses it on the way back
  *   integers            all digits, up to 64 bit
  *
- * Three things JSON has no form for: a map key that is no string becomes its JSON text, text that is no UTF-8 gets replacement characters,
+ * Three things JSON has no form for: a map key that is no string becomes its JSON text (cut where it is long), text that is no UTF-8 gets replacement characters,
  * and a float without a fraction comes back as an integer of the same value.
  *
  * Thread: front only. Bytes to text without objects in between: payloads are any MessagePack, so an extension that a decoder does not know
@@ -19,6 +19,8 @@ import { DEPTH_MAX, readUint16, readUint32 } from '../protocol/skip.ts';
 
 /** What a payload may have, and the list and the map of a batch around it. Bounds the recursion; the payload's own depth is proven by skipValue. */
 const JSON_DEPTH_MAX = DEPTH_MAX + 2;
+/** Of a map key that is no string: JSON in JSON doubles its backslashes with every level, so a longer one is cut. */
+const KEY_TEXT_LENGTH_MAX = 256;
 const TAG = /^\$+(?:bin|ext|float)$/;
 /** With a length that is a multiple of 4. */
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
@@ -174,7 +176,7 @@ class JsonWriter {
     this.value();
     const key = this.text;
     this.text = before;
-    return key;
+    return key.length <= KEY_TEXT_LENGTH_MAX ? key : `${key.slice(0, KEY_TEXT_LENGTH_MAX)}…`;
   }
 
   #float(value: number): void {

@@ -8,12 +8,15 @@
  * collected per session and leave as few WebSocket messages at its end: one write for many messages is what saves CPU.
  */
 import { unpack } from '../protocol/codec.ts';
+import type { MessageHeader } from '../protocol/header.ts';
 import { FanoutFlag, JoinFlag } from '../protocol/records.ts';
 import { SLOW_CONSUMER_POLICIES, type SlowConsumerPolicy } from '../protocol/types.ts';
 import type { DropLedger, FrontMetrics } from './front-metrics.ts';
 import { SendResult } from './ports.ts';
 import { SendQueue } from './send-queue.ts';
 import type { Session } from './session.ts';
+
+const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export interface Subscription {
   readonly sub: number;
@@ -130,6 +133,12 @@ export class Hub {
 
   findMember(session: Session, sub: number): Member | undefined {
     return session.members.find((member) => member.subscription.sub === sub);
+  }
+
+  /** Is it subscribed to what the header's key names, topic or pattern? */
+  isIn(session: Session, bytes: Uint8Array, { keyStart, keyEnd }: MessageHeader): boolean {
+    const name = TEXT.decode(bytes.subarray(keyStart, keyEnd));
+    return session.members.some(({ subscription }) => subscription.topic === name);
   }
 
   /** The session leaves one subscription. What still waits for it of that sub goes too. */

@@ -105,13 +105,13 @@ export class TopicStore {
 
   /** At the bound a topic may go that is idle now, however short; only its epoch is lost by that. */
   #dropOneIdle(nowMs: number): boolean {
-    let looked = 0;
-    for (const topic of this.#table) {
-      if (topic.isIdle(nowMs)) {
-        this.#forget(topic);
+    for (let looked = 0; looked < SWEEP_TOPICS_MAX; looked++) {
+      const next = this.#sweep.next(); // On from where the last look ended: the first topics may be busy for ever.
+      if (next.done === true) this.#sweep = this.#table[Symbol.iterator]();
+      else if (next.value.isIdle(nowMs)) {
+        this.#forget(next.value);
         return true;
       }
-      if (++looked === SWEEP_TOPICS_MAX) return false;
     }
     return false;
   }

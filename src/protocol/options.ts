@@ -133,14 +133,14 @@ function presenceOption(presence: unknown, bytesMax: number): Pick<SubscribeOpti
 }
 
 function checkHeaders(headers: unknown): Readonly<Record<string, string>> {
-  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
+  if (!isMap(headers)) {
     throw new RelayError('BAD_REQUEST', 'headers must be a map of strings');
   }
   const entries = Object.entries(headers);
   if (entries.length > HEADERS_MAX)
     throw new RelayError('BAD_REQUEST', 'too many headers', { count: entries.length, countMax: HEADERS_MAX });
   for (const [name, value] of entries) {
-    if (typeof value !== 'string') throw new RelayError('BAD_REQUEST', `header '${name}' must be a string`);
+    if (typeof value !== 'string') throw new RelayError('BAD_REQUEST', `header '${name.slice(0, 64)}' must be a string`);
   }
   const bytes = pack(headers).length;
   if (bytes > HEADER_BYTES_MAX) throw new RelayError('TOO_LARGE', 'headers are too large', { bytes, bytesMax: HEADER_BYTES_MAX });
@@ -178,7 +178,7 @@ function boolean(field: string, value: unknown): boolean {
 }
 
 /** Not a list, bytes or a time, which are objects too. */
-function isMap(value: unknown): boolean {
+function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
