@@ -5,3 +5,8 @@ export function hashBytes(bytes: Uint8Array, start: number, end: number): number
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   return (hash ^ (hash >>> 13)) >>> 0;
 }
+
+/** A number in [0, 1) for each whole number; any run of numbers is spread evenly (multiples of the golden ratio, modulo 1). */
+export function spread(number: number): number {
+  return (number * 0.618_033_988_75) % 1;
+}

@@ -22,3 +22,11 @@ export interface FrontOptions extends AdmissionOptions, HubOptions {
   /** Told to clients with OVERLOADED and LANE_RESTARTED. */
   readonly retryAfterMs: number;
 }
+
+export interface DrainPlan {
+  /** Clients come back spread over this long, each in a slot of its own. */
+  readonly windowMs: number;
+  /** Who has not left by then is closed with 4001. */
+  readonly deadlineMs: number;
+  readonly reason: string;
+}

@@ -5,7 +5,7 @@
  * Nothing here waits: what does not fit into a ring is refused with a code, what does not fit into a socket is the hub's.
  */
 import type { Clock } from '../base/clock.ts';
-import { hashBytes } from '../base/hash.ts';
+import { hashBytes, spread } from '../base/hash.ts';
 import { randomId } from '../base/ids.ts';
 import { pack, packMessage, unpack } from '../protocol/codec.ts';
 import { CLOSE_CODES, type CloseCodeName, WIRE_ERRORS } from '../protocol/codes.ts';
@@ -31,7 +31,7 @@ import { describeSkipFault } from '../protocol/skip.ts';
 import { MessageType, PROTOCOL_VERSION, SLOW_CONSUMER_POLICIES, SPEC_BY_TYPE } from '../protocol/types.ts';
 import { type Admission, AdmissionGate } from './admission.ts';
 import { DropLedger, FrontMetrics } from './front-metrics.ts';
-import type { FrontOptions } from './front-options.ts';
+import type { DrainPlan, FrontOptions } from './front-options.ts';
 import { Hub, type Member } from './hub.ts';
 import { LaneReplay, laneIndexOf } from './lane-replay.ts';
 import { PatternRegistry } from './pattern-registry.ts';
@@ -39,19 +39,9 @@ import type { Connection } from './ports.ts';
 import { CLOSED, LEAVING, OPEN, Session } from './session.ts';
 
 const FEATURES = ['history', 'presence', 'patterns', 'idempotency'];
-/** Multiples of it, modulo 1, spread any run of session numbers evenly. */
-const GOLDEN_RATIO = 0.618_033_988_75;
 const EMPTY = new Uint8Array(0);
 /** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
 const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
-
-export interface DrainPlan {
-  /** Clients come back spread over this long, each in a slot of its own. */
-  readonly windowMs: number;
-  /** Who has not left by then is closed with 4001. */
-  readonly deadlineMs: number;
-  readonly reason: string;
-}
 
 export class Front implements LaneEvents {
   readonly metrics = new FrontMetrics();
@@ -121,7 +111,7 @@ export class Front implements LaneEvents {
     const { helloTimeoutMs, pingIntervalMs } = this.#options;
     const number = this.#nextSession++;
     // Sessions that open together ping apart: their numbers spread them.
-    const nextPingMs = nowMs + pingIntervalMs * (0.5 + 0.5 * ((number * GOLDEN_RATIO) % 1));
+    const nextPingMs = nowMs + pingIntervalMs * (0.5 + 0.5 * spread(number));
     const session = new Session(
       number,
       connection,
@@ -327,7 +317,7 @@ export class Front implements LaneEvents {
       this.#reply(session, MessageType.OK, header.id, greeting);
     }
     // It was let in just before the drain began: it leaves with the others.
-    if (this.#drain !== null && !session.internal) this.#sendHome(session, this.#drain, (session.number * GOLDEN_RATIO) % 1);
+    if (this.#drain !== null && !session.internal) this.#sendHome(session, this.#drain, spread(session.number));
   }
 
   /** Hot. */
@@ -347,8 +337,6 @@ export class Front implements LaneEvents {
     }
     const sub = isSubscribe ? this.#patterns.enter(name, session.number) : this.#patterns.find(name, session.number);
     if (sub === 0) throw new RelayError('NOT_FOUND', 'not subscribed', { pattern: name });
-    if (this.#patterns.isPending(sub, session.number))
-      throw new RelayError('CONFLICT', 'a command for this pattern is under way', { pattern: name });
     const joined = this.#hub.findMember(session, sub) !== undefined;
     for (let lane = 0; lane < this.#lanes.count; lane++) this.#introduce(session, lane);
     if (!this.#lanes.allHaveRoom(COMMAND_HEAD_BYTES + header.end - start)) {
@@ -397,9 +385,13 @@ export class Front implements LaneEvents {
   }
 
   #sendError(session: Session, id: number, error: RelayError): void {
+    this.#hub.sendNow(session, this.#errorFrame(id, error));
+  }
+
+  #errorFrame(id: number, error: RelayError): Uint8Array {
     this.metrics.errorsSent++;
     const facts = Object.keys(error.facts).length === 0 ? null : error.facts;
-    this.#reply(session, MessageType.ERROR, id, WIRE_ERRORS[error.codeName].code, error.message, facts);
+    return packMessage(MessageType.ERROR, id, WIRE_ERRORS[error.codeName].code, error.message, facts);
   }
 
   #reply(session: Session, type: number, id: number, ...rest: readonly unknown[]): void {
@@ -437,8 +429,16 @@ export class Front implements LaneEvents {
           if (!this.#patterns.answered(sub, session.number, lane)) return;
           this.#patterns.leave(sub, session.number);
         }
-        this.#hub.leave(session, sub);
-        if (end > start + LEAVE_HEAD_BYTES) this.#hub.send(session, bytes.subarray(start + LEAVE_HEAD_BYTES, end));
+        const frame = bytes.subarray(start + LEAVE_HEAD_BYTES, end);
+        if (this.#hub.leave(session, sub)) {
+          if (frame.length > 0) this.#hub.send(session, frame);
+        } else {
+          readHeader(frame, 0, frame.length, this.#header); // Of a pattern, behind another UNSUBSCRIBE.
+          this.#hub.send(
+            session,
+            this.#errorFrame(frame.length > 0 ? this.#header.id : 0, new RelayError('NOT_FOUND', 'not subscribed')),
+          );
+        }
         return;
       }
       case EgressKind.CLOSE: {
@@ -555,8 +555,8 @@ export class Front implements LaneEvents {
     if (!this.#patterns.answered(sub, session.number, lane)) return;
     if (header.type === MessageType.UNSUBSCRIBE) {
       this.#patterns.leave(sub, session.number);
-      this.#hub.leave(session, sub);
-      if (header.id !== 0) this.#reply(session, MessageType.OK, header.id, null);
+      if (!this.#hub.leave(session, sub)) this.#sendError(session, header.id, new RelayError('NOT_FOUND', 'not subscribed'));
+      else if (header.id !== 0) this.#reply(session, MessageType.OK, header.id, null);
       return;
     }
     const { policy, conflateBy, since, last } = subscribeOptions(
@@ -574,8 +574,6 @@ export class Front implements LaneEvents {
   #isPatternSub(sub: number): boolean {
     return sub % (this.#lanes.count + 1) === this.#lanes.count;
   }
-
-  // ---- closing
 
   /** Ends a session from our side. Its lanes and the hub forget it now; the handshake may take until closeTimeoutMs. */
   #close(session: Session, name: CloseCodeName, facts: ErrorFacts = {}): void {

@@ -141,13 +141,14 @@ export class Hub {
     return session.members.some(({ subscription }) => subscription.topic === name);
   }
 
-  /** The session leaves one subscription. What still waits for it of that sub goes too. */
-  leave(session: Session, sub: number): void {
+  /** The session leaves one subscription; false if it was not in it. What still waits for it of that sub goes too. */
+  leave(session: Session, sub: number): boolean {
     const member = this.findMember(session, sub);
-    if (member === undefined) return;
+    if (member === undefined) return false;
     session.members.splice(session.members.indexOf(member), 1);
     session.queue?.forget(member);
     this.#remove(member);
+    return true;
   }
 
   /** The session is gone. */

@@ -23,8 +23,8 @@ export class PatternRegistry {
   readonly #laneCount: number;
   readonly #byName = new Map<string, Pattern>();
   readonly #bySub = new Map<number, Pattern>();
-  /** By `session:sub`. */
-  readonly #pending = new Map<string, Pending>();
+  /** By `session:sub`, in the order of the commands, which is the order in which each lane answers them. */
+  readonly #pending = new Map<string, Pending[]>();
   #nextSub: number;
 
   constructor(laneCount: number) {
@@ -56,46 +56,53 @@ export class PatternRegistry {
     return pattern?.sessions.has(session) ? pattern.sub : 0;
   }
 
+  /** Unless another command is under way: it came later and counts. */
   leave(sub: number, session: number): void {
-    this.#pending.delete(key(session, sub));
+    if (this.#pending.has(key(session, sub))) return;
     const pattern = this.#bySub.get(sub);
     if (pattern === undefined || !pattern.sessions.delete(session) || pattern.sessions.size > 0) return;
     this.#byName.delete(pattern.name);
     this.#bySub.delete(sub);
   }
 
-  /** A command for the pattern is under way: a client must wait for its answer before it sends another. */
-  isPending(sub: number, session: number): boolean {
-    return this.#pending.has(key(session, sub));
+  /** A command for the pattern goes out to every lane. */
+  expect(sub: number, session: number, isLeaving = false): void {
+    const pending = { lanesLeft: 2 ** this.#laneCount - 1, isLeaving };
+    const others = this.#pending.get(key(session, sub));
+    if (others === undefined) this.#pending.set(key(session, sub), [pending]);
+    else others.push(pending);
   }
 
-  /** A command for the pattern goes out to every lane. False: one is under way already. */
-  expect(sub: number, session: number, isLeaving = false): boolean {
-    if (this.isPending(sub, session)) return false;
-    this.#pending.set(key(session, sub), { lanesLeft: 2 ** this.#laneCount - 1, isLeaving });
-    return true;
-  }
-
-  /** One lane has answered, or died before it could: its successor is taught what is wanted. True with the last. */
+  /** One lane has answered, or died before it could: its successor is taught what is wanted. True with the last, whose turn it is then. */
   answered(sub: number, session: number, lane: number): boolean {
-    const pending = this.#pending.get(key(session, sub));
-    if (pending === undefined) return false;
-    pending.lanesLeft &= ~(1 << lane);
-    if (pending.lanesLeft !== 0) return false;
-    this.#pending.delete(key(session, sub));
+    const commands = this.#pending.get(key(session, sub));
+    const command = commands?.find(({ lanesLeft }) => (lanesLeft & (1 << lane)) !== 0);
+    if (commands === undefined || command === undefined) return false;
+    command.lanesLeft &= ~(1 << lane);
+    if (command.lanesLeft !== 0) return false;
+    commands.shift(); // No lane answers a later command first.
+    if (commands.length === 0) this.#pending.delete(key(session, sub));
     return true;
   }
 
   /** Every session of every pattern, joined or joining but not leaving: what a new lane must know. */
   *all(): Iterable<{ readonly name: string; readonly sub: number; readonly session: number }> {
     for (const { name, sub, sessions } of this.#bySub.values()) {
-      for (const session of sessions) if (!this.#pending.get(key(session, sub))?.isLeaving) yield { name, sub, session };
+      for (const session of sessions) if (!this.#isLeaving(sub, session)) yield { name, sub, session };
     }
   }
 
   /** Everything of one session, as it closes. */
   forget(session: number): void {
-    for (const pattern of [...this.#bySub.values()]) if (pattern.sessions.has(session)) this.leave(pattern.sub, session);
+    for (const { sub, sessions } of [...this.#bySub.values()]) {
+      if (!sessions.has(session)) continue;
+      this.#pending.delete(key(session, sub));
+      this.leave(sub, session);
+    }
+  }
+
+  #isLeaving(sub: number, session: number): boolean {
+    return this.#pending.get(key(session, sub))?.at(-1)?.isLeaving === true;
   }
 }
 

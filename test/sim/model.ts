@@ -22,6 +22,8 @@ import { MessageType } from '../../src/protocol/types.ts';
 import type { LaneTap } from './sim-lanes.ts';
 
 const EPOCH_LENGTH = 10;
+/** More than a world has topics: a look goes all the way round. */
+const SWEEP_TOPICS_MAX = 256;
 const NOBODY = 0;
 
 export interface Entry {
@@ -166,6 +168,8 @@ interface LaneModel {
   readonly prng: Prng;
   /** Insertion order is age order, as in the lane's table. */
   readonly topics: Map<string, TopicModel>;
+  /** Goes round the topics, looking for some to forget: on from where the last look ended. */
+  sweep: Iterator<TopicModel>;
   readonly sessions: Map<number, ModelSession>;
   readonly restored: Set<TopicModel>;
   readonly restoredPatterns: { readonly session: number; readonly name: string }[];
@@ -262,10 +266,12 @@ export class Model implements LaneTap {
   // ---- LaneTap
 
   laneStarted(lane: number, options: LaneOptions): void {
+    const topics = new Map<string, TopicModel>();
     this.#lanes[lane] = {
       options,
       prng: new Prng(options.seed, options.index),
-      topics: new Map(),
+      topics,
+      sweep: topics.values(),
       sessions: new Map(),
       restored: new Set(),
       restoredPatterns: [],
@@ -294,7 +300,7 @@ export class Model implements LaneTap {
         topic.presenceLog.push({ kind: 'leave', data: { id, count: topic.presence.size }, causedBy: NOBODY });
       }
     }
-    for (const topic of [...lane.topics.values()]) {
+    for (let topic = nextSwept(lane); topic !== undefined; topic = nextSwept(lane)) {
       if (topic.lastUsedMs + lane.options.topicIdleMs <= nowMs && topic.isIdle(nowMs)) lane.topics.delete(topic.name);
     }
   }
@@ -665,9 +671,18 @@ function leaveTopic(topic: TopicModel, session: ModelSession, graceEndsAtMs: num
   leavePresence(topic, session, graceEndsAtMs);
 }
 
+/** Undefined at the end of a round: the next call begins another. */
+function nextSwept(lane: LaneModel): TopicModel | undefined {
+  const next = lane.sweep.next();
+  if (next.done !== true) return next.value;
+  lane.sweep = lane.topics.values();
+  return undefined;
+}
+
 function dropOneIdle(lane: LaneModel, nowMs: number): boolean {
-  for (const topic of lane.topics.values()) {
-    if (topic.isIdle(nowMs)) return lane.topics.delete(topic.name);
+  for (let looked = 0; looked < SWEEP_TOPICS_MAX; looked++) {
+    const topic = nextSwept(lane);
+    if (topic?.isIdle(nowMs)) return lane.topics.delete(topic.name);
   }
   return false;
 }

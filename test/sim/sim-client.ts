@@ -38,6 +38,8 @@ interface Command {
   readonly asked: Asked;
   /** Subscriptions that the relay could have counted when this was sent. */
   readonly subscriptions: number;
+  /** The subscription is there already: asking again needs no room. */
+  readonly isAgain: boolean;
   /** Records that the lanes had handled then. */
   readonly order: number;
   /** Wrong on purpose: BAD_REQUEST. */
@@ -202,7 +204,8 @@ export class SimClient {
     const id = this.#nextId++;
     let subscriptions = this.views.size;
     for (const other of this.#commands.values()) if (other.type === MessageType.SUBSCRIBE) subscriptions++;
-    this.#commands.set(id, { id, type, name, asked, subscriptions, isBad, order: this.#world.model.order });
+    const isAgain = this.views.get(name)?.isLeaving === false;
+    this.#commands.set(id, { id, type, name, asked, subscriptions, isAgain, isBad, order: this.#world.model.order });
     return id;
   }
 
@@ -396,11 +399,14 @@ export class SimClient {
       case code('BAD_REQUEST'):
         return command.isBad;
       case code('LIMIT'):
-        return command.type === MessageType.SUBSCRIBE && command.subscriptions >= this.#world.subscriptionsMax;
+        return (
+          command.type === MessageType.SUBSCRIBE && !command.isAgain && command.subscriptions >= this.#world.subscriptionsMax
+        );
       case code('CONFLICT'):
         return command.type === MessageType.HELLO ? command.name !== '' : isPattern && this.#isBusy(command);
       case code('NOT_FOUND'):
-        return command.type === MessageType.UNSUBSCRIBE && isPattern && !this.views.has(command.name);
+        // The front says so at once, perhaps in front of the OK of an UNSUBSCRIBE that is under way.
+        return command.type === MessageType.UNSUBSCRIBE && isPattern && (!this.views.has(command.name) || this.#isBusy(command));
       default:
         return false;
     }
