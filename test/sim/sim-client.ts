@@ -403,18 +403,12 @@ export class SimClient {
           command.type === MessageType.SUBSCRIBE && !command.isAgain && command.subscriptions >= this.#world.subscriptionsMax
         );
       case code('CONFLICT'):
-        return command.type === MessageType.HELLO ? command.name !== '' : isPattern && this.#isBusy(command);
+        return command.type === MessageType.HELLO && command.name !== '';
       case code('NOT_FOUND'):
-        // The front says so at once, perhaps in front of the OK of an UNSUBSCRIBE that is under way.
-        return command.type === MessageType.UNSUBSCRIBE && isPattern && (!this.views.has(command.name) || this.#isBusy(command));
+        return command.type === MessageType.UNSUBSCRIBE && isPattern && !this.views.has(command.name);
       default:
         return false;
     }
-  }
-
-  /** Another command for the same pattern was under way. */
-  #isBusy(command: Command): boolean {
-    return [...this.#commands.values()].some((other) => other.name === command.name && other.id < command.id);
   }
 
   #requireOwnCopies(entry: Entry, topic: TopicModel): void {
