@@ -219,7 +219,7 @@ export class SendQueue {
   #appendGap(stream: Stream, offset: number, reason: DropReason): void {
     this.#onDrop(reason, stream.member, stream.topic, 1);
     const lastGap = stream.last?.gap;
-    if (lastGap) {
+    if (lastGap && continues(lastGap, offset)) {
       widen(lastGap, { from: offset, to: offset, count: 1, reason });
       return;
     }
@@ -250,14 +250,14 @@ export class SendQueue {
     entry.gap = { from: entry.offset, to: entry.offset, count: 1, reason };
     if (stream.latest.get(entry.conflateKey) === entry) stream.latest.delete(entry.conflateKey);
     const before = entry.streamPrevious;
-    if (before?.gap) {
+    if (before?.gap && continues(before.gap, entry.offset)) {
       widen(before.gap, entry.gap);
       this.#unlink(entry);
       this.#bytes -= GAP_BYTES;
       entry = before;
     }
     const after = entry.streamNext;
-    if (after?.gap) {
+    if (after?.gap && continues(entry.gap as Gap, after.gap.from)) {
       widen(entry.gap as Gap, after.gap);
       this.#unlink(after);
       this.#bytes -= GAP_BYTES;
@@ -289,6 +289,11 @@ export class SendQueue {
       if (streams.size === 0) this.#streams.delete(stream.member);
     }
   }
+}
+
+/** A pattern's stream may begin anew, where its topic was forgotten and made again: offsets of both do not make one range. */
+function continues(gap: Gap, offset: number): boolean {
+  return offset === 0 || offset > gap.to;
 }
 
 function widen(gap: Gap, other: Gap): void {

@@ -438,3 +438,11 @@ t.test('conflate keeps the trailing edge: the last message of every key is alway
     { numRuns: 500 },
   );
 });
+
+// The story: a pattern's topic was forgotten and made again while its slow subscriber waited; 8, 9, 1, 2 became "1 to 9, four messages".
+t.test('a skip never reaches from one stream of a topic into the next', async (t) => {
+  const rig = new Rig(0);
+  const one = member('dropNewest');
+  for (const offset of [8, 9, 1, 2]) t.equal(rig.push(one, offset, { topic: 'a.b' }), 'dropped');
+  t.same(rig.take(), ['a.b 8-9 dropNewest x2', 'a.b 1-2 dropNewest x2']);
+});
