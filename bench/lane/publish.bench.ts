@@ -1,5 +1,7 @@
 /** Question: what does a publish cost inside a lane, rings included, on one thread? Not: threads, sockets. */
 
+import { laneOptions } from '../../src/app/config.ts';
+import { DEFAULTS } from '../../src/app/config-table.ts';
 import { hashBytes } from '../../src/base/hash.ts';
 import { LANE_METRICS_BYTES, LaneMetric } from '../../src/lane/lane-metrics.ts';
 import { DEFAULT_TOPIC_CONFIG, type TopicRule } from '../../src/lane/topic-config.ts';
@@ -28,10 +30,8 @@ function run(label: string, rules: readonly TopicRule[]): void {
   };
   const lane = new LaneRunner(
     {
-      ...{ index: 0, laneCount: 1, seed: 1, firstSub: 2, topicRules: rules, topicsMax: 10_000, topicIdleMs: 600_000 },
-      ...{ historyBytesMax: 67_108_864, historyLimitDefault: 100, historyLimitMax: 1_000, recoveryMessagesMax: 300 },
-      ...{ recoveryBytesMax: 524_288, dedupWindowMs: 120_000, dedupKeysMax: 10_000, presenceGraceMs: 15_000 },
-      ...{ presenceMembersMax: 1_000, presenceBytesMax: 1_024 },
+      ...laneOptions(DEFAULTS, { index: 0, laneCount: 1, seed: 1, firstSub: 2, life: 0 }),
+      topicRules: rules,
     },
     ingress,
     egress,

@@ -2,6 +2,8 @@
  * Target `front`: a whole relay in this process, with fake sockets and a clock that moves when told. No exception may come out of it, every
  * frame it sends must be a message of the protocol, a witness must be served throughout, and when all have left nothing may be left of them.
  */
+import { frontOptions, laneOptions } from '../../src/app/config.ts';
+import { DEFAULTS } from '../../src/app/config-table.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import { Front } from '../../src/front/front.ts';
@@ -81,11 +83,8 @@ export class FrontTarget implements FuzzTarget {
       {
         ingressRingBytes: 1_048_576,
         egressRingBytes: 4_194_304,
-        laneOptions: (index, laneCount, firstSub) => ({
-          index,
-          laneCount,
-          firstSub,
-          seed: prng.nextUint32(),
+        laneOptions: (index, laneCount, firstSub, life) => ({
+          ...laneOptions(DEFAULTS, { index, laneCount, firstSub, seed: prng.nextUint32(), life }),
           topicRules: [
             { match: '>', history: { count: 50, ageMs: 60_000 } },
             { match: 'plain.>', history: { count: 0 } },
@@ -111,6 +110,7 @@ export class FrontTarget implements FuzzTarget {
     );
     this.#front = new Front(
       {
+        ...frontOptions(DEFAULTS),
         connectionsMax: 1_000,
         connectRatePerSecond: 1_000_000,
         sendQueueBytesMax: 65_536,
@@ -129,7 +129,7 @@ export class FrontTarget implements FuzzTarget {
       this.#lanes,
       this.#clock,
     );
-    this.#lanes.start(this.#front);
+    this.#lanes.start(this.#front.laneEvents);
     this.#gateway = new HttpGateway(
       this.#front,
       { requestTimeoutMs: 5_000, bodyBytesMax: 65_536, pendingMax: 1_000, batchMessagesMax: 50 },

@@ -5,7 +5,9 @@
  * Names carry their unit, and the bound last. `CROSS_CHECKS` holds what no setting can check alone.
  */
 import { assert } from '../base/assert.ts';
+import type { ServiceRule } from '../lane/services/service-config.ts';
 import type { TopicRule } from '../lane/topic-config.ts';
+import type { WorkflowDefinition } from '../lane/workflows/definition.ts';
 import { COMMAND_HEAD_BYTES } from '../protocol/records.ts';
 import { IDLE_STRATEGY_NAMES } from '../shm/idle-strategy.ts';
 import { payloadBytesMaxOf, RECORD_HEADER_BYTES, RING_CAPACITY_BYTES_MAX, RING_CAPACITY_BYTES_MIN } from '../shm/ring-layout.ts';
@@ -34,6 +36,8 @@ const CONNECTIONS = 'Connections';
 const MESSAGES = 'Messages and send queues';
 const TOPICS = 'Topics, history and recovery';
 const PRESENCE = 'Presence';
+const SERVICES = 'Services, calls and queue groups';
+const WORKFLOWS = 'Workflows';
 const HTTP = 'HTTP';
 const SHUTDOWN = 'Shutdown';
 const LOG = 'Log';
@@ -263,6 +267,89 @@ export const SETTINGS = {
     metrics: ['relay_lane_errors_total'],
   }),
 
+  // ---- services, calls and queue groups
+  services: list<ServiceRule>('a list of service rules', {
+    group: SERVICES,
+    what: 'Rules by name pattern. On the command line and in the environment as JSON.',
+  }),
+  instancesMax: integer(10_000, [1, 1_000_000], {
+    group: SERVICES,
+    what: 'Service instances of one lane.',
+    atBound: 'REGISTER is answered LIMIT (104).',
+    metrics: ['relay_lane_instances_refused_total'],
+  }),
+  callsMax: integer(100_000, [1, 10_000_000], {
+    group: SERVICES,
+    what: 'Calls of one lane, in flight and waiting.',
+    atBound: 'CALL is answered OVERLOADED (106) with `retryAfterMs`.',
+    metrics: ['relay_lane_calls_refused_total'],
+  }),
+  callsPendingMax: integer(1_000, [1, 1_000_000], {
+    group: SERVICES,
+    what: 'Calls in flight of one connection.',
+    atBound: 'CALL is answered LIMIT (104).',
+    metrics: ['relay_calls_refused_total'],
+  }),
+  callDeadlineMsDefault: integer(30_000, [1, DAY_MS], {
+    group: SERVICES,
+    what: 'Deadline of a call that names none.',
+    atBound: 'The caller gets TIMEOUT (108), the instance CANCELLED.',
+    metrics: ['relay_lane_calls_timed_out_total'],
+  }),
+  callDeadlineMsMax: integer(600_000, [1, DAY_MS], {
+    group: SERVICES,
+    what: 'The longest deadline that a call may ask for.',
+    atBound: 'Answered BAD_REQUEST (100).',
+  }),
+  groupsPerTopicMax: integer(64, [1, 10_000], {
+    group: SERVICES,
+    what: 'Queue groups of one topic.',
+    atBound: 'SUBSCRIBE is answered LIMIT (104).',
+    metrics: ['relay_lane_groups_refused_total'],
+  }),
+  groupPendingMax: integer(1_000, [1, 1_000_000], {
+    group: SERVICES,
+    what: 'Messages of one queue group that are given to members and not acknowledged.',
+    atBound: 'The group waits for acknowledgements; what is published meanwhile waits in the topic’s history.',
+    metrics: ['relay_lane_groups_waiting'],
+  }),
+
+  // ---- workflows
+  workflows: list<WorkflowDefinition>('a list of workflow definitions', {
+    group: WORKFLOWS,
+    what: 'Definitions, see docs/workflows.md. On the command line and in the environment as JSON.',
+  }),
+  workflowDefinitionsMax: integer(1_000, [1, 100_000], {
+    group: WORKFLOWS,
+    what: 'Definitions of one lane, each version counted.',
+    atBound: 'DEFINE is answered LIMIT (104).',
+    metrics: ['relay_lane_definitions_refused_total'],
+  }),
+  runsInFlightMax: integer(10_000, [1, 1_000_000], {
+    group: WORKFLOWS,
+    what: 'Runs of one lane that have not ended. A definition may say less for itself.',
+    atBound: 'START is answered OVERLOADED (106) with `retryAfterMs`.',
+    metrics: ['relay_lane_runs_refused_total'],
+  }),
+  runsEndedMax: integer(1_000, [0, 1_000_000], {
+    group: WORKFLOWS,
+    what: 'Ended runs of one lane that are kept for status and retry.',
+    atBound: 'The run that ended first is forgotten.',
+    metrics: ['relay_lane_runs_forgotten_total'],
+  }),
+  runBytesMax: integer(1_048_576, [1_024, GIB], {
+    group: WORKFLOWS,
+    what: 'Input and results of one run.',
+    atBound: 'The run fails with TOO_LARGE (107).',
+    metrics: ['relay_lane_runs_failed_total'],
+  }),
+  stepsInFlightMax: integer(10_000, [1, 1_000_000], {
+    group: WORKFLOWS,
+    what: 'Steps of one lane’s runs that wait for their service at once.',
+    atBound: 'Further steps wait.',
+    metrics: ['relay_lane_steps_waiting'],
+  }),
+
   // ---- HTTP
   httpRequestTimeoutMs: integer(5_000, [10, 300_000], {
     group: HTTP,
@@ -395,6 +482,12 @@ export const CROSS_CHECKS: readonly CrossCheck[] = [
     must: 'historyLimitDefault must be at most historyLimitMax',
     because: 'a default beyond the bound would be refused',
     holds: ({ historyLimitDefault, historyLimitMax }) => historyLimitDefault <= historyLimitMax,
+  },
+  {
+    settings: ['callDeadlineMsDefault', 'callDeadlineMsMax'],
+    must: 'callDeadlineMsDefault must be at most callDeadlineMsMax',
+    because: 'a default beyond the bound would be refused',
+    holds: ({ callDeadlineMsDefault, callDeadlineMsMax }) => callDeadlineMsDefault <= callDeadlineMsMax,
   },
   {
     settings: ['pongTimeoutMs', 'pingIntervalMs'],

@@ -13,6 +13,7 @@ export function frontOptions(config: RelayConfig): FrontOptions {
     messageBytesMax: config.messageBytesMax,
     payloadBytesMax: config.payloadBytesMax,
     subscriptionsMax: config.subscriptionsMax,
+    callsPendingMax: config.callsPendingMax,
     presenceBytesMax: config.presenceBytesMax,
     helloTimeoutMs: config.helloTimeoutMs,
     pingIntervalMs: config.pingIntervalMs,
@@ -26,13 +27,14 @@ export function frontOptions(config: RelayConfig): FrontOptions {
 /** `place`: what differs from lane to lane, and from one life of a lane to the next. */
 export function laneOptions(
   config: RelayConfig,
-  place: Pick<LaneOptions, 'index' | 'laneCount' | 'seed' | 'firstSub'>,
+  place: Pick<LaneOptions, 'index' | 'laneCount' | 'seed' | 'firstSub' | 'life'>,
 ): LaneOptions {
   return {
     index: place.index,
     laneCount: place.laneCount,
     seed: place.seed,
     firstSub: place.firstSub,
+    life: place.life,
     // The first rule carries payloadBytesMax to every topic: the lane's own default knows nothing of it, and later rules can only say less.
     topicRules: [{ match: '>', maxPayloadBytes: config.payloadBytesMax }, ...config.topics],
     topicsMax: config.topicsMax,
@@ -47,6 +49,25 @@ export function laneOptions(
     presenceGraceMs: config.presenceGraceMs,
     presenceMembersMax: config.presenceMembersMax,
     presenceBytesMax: config.presenceBytesMax,
+    groups: { groupsPerTopicMax: config.groupsPerTopicMax, groupPendingMax: config.groupPendingMax },
+    services: {
+      rules: config.services,
+      instancesMax: config.instancesMax,
+      callsMax: config.callsMax,
+      callDeadlineMsDefault: config.callDeadlineMsDefault,
+      callDeadlineMsMax: config.callDeadlineMsMax,
+      connectionLeaseMs: config.pingIntervalMs + config.pongTimeoutMs,
+      retryAfterMs: config.retryAfterMs,
+    },
+    workflows: {
+      definitions: config.workflows,
+      definitionsMax: config.workflowDefinitionsMax,
+      runsInFlightMax: config.runsInFlightMax,
+      runsEndedMax: config.runsEndedMax,
+      runBytesMax: config.runBytesMax,
+      stepsInFlightMax: config.stepsInFlightMax,
+      retryAfterMs: config.retryAfterMs,
+    },
   };
 }
 

@@ -17,6 +17,7 @@ const FRONT_HELP: Readonly<Record<string, string>> = {
   laneIngressFull: 'Commands answered OVERLOADED: ring full or lane being replaced',
   commandsLost: 'Commands answered LANE_RESTARTED',
   subscriptionsRefused: 'SUBSCRIBEs answered LIMIT: subscriptionsMax',
+  callsRefused: 'CALLs answered LIMIT: callsPendingMax',
   errorsSent: 'ERROR messages sent by the front',
   messagesOversized: 'Connections closed with 1009: messageBytesMax',
   deliveries: 'MESSAGEs and EVENTs handed to connections or their send queues',

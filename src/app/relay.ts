@@ -40,8 +40,8 @@ export class Relay {
     this.config = config;
     this.laneCount = config.lanes === 'auto' ? autoLaneCount() : config.lanes;
     // The seed is the only randomness a lane gets: its epochs must differ from those of every earlier process.
-    const makeLaneOptions = (index: number, laneCount: number, firstSub: number) =>
-      laneOptions(config, { index, laneCount, seed: crypto.getRandomValues(new Uint32Array(1))[0] as number, firstSub });
+    const makeLaneOptions = (index: number, laneCount: number, firstSub: number, life: number) =>
+      laneOptions(config, { index, laneCount, seed: crypto.getRandomValues(new Uint32Array(1))[0] as number, firstSub, life });
     const rings = {
       ingressRingBytes: config.ingressRingBytes,
       egressRingBytes: config.egressRingBytes,
@@ -79,7 +79,7 @@ export class Relay {
 
   /** Listens; the ports that were given out are in `port` and `opsPort`. Rejects where a port is taken. */
   async start(): Promise<void> {
-    this.lanes.start(this.front);
+    this.lanes.start(this.front.laneEvents);
     this.#ticker = setInterval(() => {
       this.front.tick();
       this.lanes.tick();

@@ -16,6 +16,8 @@ export class FrontMetrics {
   laneIngressFull = 0;
   commandsLost = 0;
   subscriptionsRefused = 0;
+  /** CALLs answered LIMIT: callsPendingMax. */
+  callsRefused = 0;
   errorsSent = 0;
   /** MESSAGEs and EVENTs handed to connections or their queues. */
   deliveries = 0;

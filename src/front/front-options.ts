@@ -9,6 +9,8 @@ export interface FrontOptions extends AdmissionOptions, HubOptions {
   readonly payloadBytesMax: number;
   /** Per session; over it: LIMIT. */
   readonly subscriptionsMax: number;
+  /** Calls in flight per session; over it: LIMIT. */
+  readonly callsPendingMax: number;
   readonly presenceBytesMax: number;
   /** From connect to HELLO; over it: close 4504. */
   readonly helloTimeoutMs: number;

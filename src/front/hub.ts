@@ -36,6 +36,8 @@ export interface Member {
   policy: SlowConsumerPolicy;
   conflateBy: string | null;
   watchesPresence: boolean;
+  /** Member of a queue group: it gets what the group gives it, not what all get. */
+  isInGroup: boolean;
   /** Encoded options that a replaced lane needs back; empty for none. */
   restore: Uint8Array;
   /** Policy pause: live messages are not for this member until its lane has replayed what follows this offset. -1: not paused. */
@@ -103,11 +105,13 @@ export class Hub {
     const policy = SLOW_CONSUMER_POLICIES[flags >> JoinFlag.POLICY_SHIFT] as SlowConsumerPolicy;
     const { conflateBy = null } = restore.length === 0 ? {} : (unpack(restore) as { conflateBy?: string });
     const watchesPresence = (flags & JoinFlag.WATCH) !== 0;
+    const isInGroup = (flags & JoinFlag.GROUP) !== 0;
     const known = findMember(session, subscription);
     if (known !== undefined) {
       known.policy = policy;
       known.conflateBy = conflateBy;
       known.watchesPresence = watchesPresence;
+      known.isInGroup = isInGroup;
       known.restore = restore;
       session.queue?.breakStreams(known);
       known.pausedAfter = -1; // Its replay, or its own choice of position, follows.
@@ -122,6 +126,7 @@ export class Hub {
       policy,
       conflateBy,
       watchesPresence,
+      isInGroup,
       restore,
       pausedAfter: -1,
       resuming: false,
@@ -184,7 +189,7 @@ export class Hub {
     for (let index = 0; index < members.length; index++) {
       const member = members[index] as Member;
       const session = member.session;
-      if (session.number === excludedSession) continue;
+      if (session.number === excludedSession || (member.isInGroup && !isEvent)) continue;
       if (isEvent ? watchersOnly && !member.watchesPresence : member.pausedAfter >= 0) continue;
       deliveries++;
       if (session.queue !== null) {
@@ -198,6 +203,15 @@ export class Hub {
       } else session.moreFrames.push(frame);
     }
     this.#metrics.deliveries += deliveries;
+  }
+
+  /** A MESSAGE for one member: its queue group has chosen it. */
+  deliver(session: Session, sub: number, frame: Uint8Array): void {
+    const member = this.findMember(session, sub);
+    if (member === undefined || member.pausedAfter >= 0) return;
+    this.#metrics.deliveries++;
+    if (session.queue !== null) this.#queueMessage(member, frame);
+    else this.send(session, frame);
   }
 
   /** A frame for one session, in order with its fan-outs of this drain. */

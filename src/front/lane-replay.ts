@@ -6,11 +6,8 @@
  */
 import { hashBytes } from '../base/hash.ts';
 import { pack, unpack } from '../protocol/codec.ts';
-import type { Lanes } from '../protocol/lane-port.ts';
 import { IngressKind, RESUME_HEAD_BYTES, withNumbers } from '../protocol/records.ts';
-import type { Hub } from './hub.ts';
-import type { PatternRegistry } from './pattern-registry.ts';
-import type { Session } from './session.ts';
+import type { FrontContext } from './front-context.ts';
 
 /** Which lane owns a name. */
 export function laneIndexOf(hash: number, laneCount: number): number {
@@ -18,35 +15,21 @@ export function laneIndexOf(hash: number, laneCount: number): number {
 }
 
 export class LaneReplay {
-  readonly #lanes: Lanes;
-  readonly #hub: Hub;
-  readonly #patterns: PatternRegistry;
-  readonly #sessions: ReadonlyMap<number, Session>;
-  readonly #introduce: (session: Session, lane: number) => void;
+  readonly #front: FrontContext;
   /** Largest subscription number that each lane has given to a client. */
   readonly #subMax: number[];
 
-  constructor(
-    lanes: Lanes,
-    hub: Hub,
-    patterns: PatternRegistry,
-    sessions: ReadonlyMap<number, Session>,
-    introduce: (session: Session, lane: number) => void,
-  ) {
-    this.#lanes = lanes;
-    this.#hub = hub;
-    this.#patterns = patterns;
-    this.#sessions = sessions;
-    this.#introduce = introduce;
-    this.#subMax = Array.from({ length: lanes.count }, (_, lane) => lane);
+  constructor(front: FrontContext) {
+    this.#front = front;
+    this.#subMax = Array.from({ length: front.lanes.count }, (_, lane) => lane);
   }
 
   noteSub(lane: number, sub: number): void {
-    if (sub % (this.#lanes.count + 1) === lane && sub > (this.#subMax[lane] as number)) this.#subMax[lane] = sub;
+    if (sub % (this.#front.lanes.count + 1) === lane && sub > (this.#subMax[lane] as number)) this.#subMax[lane] = sub;
   }
 
   nextSub(lane: number): number {
-    return (this.#subMax[lane] as number) + this.#lanes.count + 1;
+    return (this.#subMax[lane] as number) + this.#front.lanes.count + 1;
   }
 
   /** Policy pause: asks for what follows offset `after`. */
@@ -58,30 +41,45 @@ export class LaneReplay {
     view.setUint32(4, hashBytes(name, 0, name.length), true);
     view.setFloat64(8, after, true);
     record.set(name, RESUME_HEAD_BYTES);
-    this.#lanes.write(lane, IngressKind.RESUME, record);
+    this.#front.lanes.write(lane, IngressKind.RESUME, record);
   }
 
   /** Sessions and subscriptions into a new lane. Commands that come meanwhile queue up behind, in order. */
   replay(lane: number): void {
-    for (const session of this.#sessions.values()) session.lanesKnown &= ~(1 << lane);
-    for (const subscription of this.#hub.subscriptionsOfLane(lane)) {
+    for (const session of this.#front.sessions.values()) session.lanesKnown &= ~(1 << lane);
+    for (const entry of this.#front.journal.entriesOf(lane))
+      this.#front.lanes.write(lane, IngressKind.JOURNAL, withNumbers(0, 0, entry));
+    for (const { session: number, instance, bytes } of this.#front.registrations.ofLane(lane)) {
+      const session = this.#front.sessions.get(number);
+      if (session === undefined) continue;
+      this.#front.introduce(session, lane);
+      this.#front.lanes.write(lane, IngressKind.RESTORE_INSTANCE, withNumbers(number, instance, bytes));
+    }
+    for (const subscription of this.#front.hub.subscriptionsOfLane(lane)) {
       if (subscription.isPattern) continue;
       for (const member of subscription.members) {
-        this.#introduce(member.session, lane);
-        const presence = member.restore.length === 0 ? undefined : (unpack(member.restore) as { presence?: unknown }).presence;
-        const state = { topic: subscription.topic, ...(presence === undefined ? {} : { presence }) };
-        this.#lanes.write(lane, IngressKind.RESTORE, withNumbers(member.session.number, subscription.sub, pack(state)));
+        this.#front.introduce(member.session, lane);
+        const { presence, group } = (member.restore.length === 0 ? {} : unpack(member.restore)) as {
+          presence?: unknown;
+          group?: unknown;
+        };
+        const state = {
+          topic: subscription.topic,
+          ...(presence === undefined ? {} : { presence }),
+          ...(group === undefined ? {} : { group }),
+        };
+        this.#front.lanes.write(lane, IngressKind.RESTORE, withNumbers(member.session.number, subscription.sub, pack(state)));
         // The lost event says where the stream goes on, paused or not.
         member.pausedAfter = -1;
         member.resuming = false;
       }
     }
-    for (const { name, sub, session: number } of this.#patterns.all()) {
-      const session = this.#sessions.get(number);
+    for (const { name, sub, session: number } of this.#front.patterns.all()) {
+      const session = this.#front.sessions.get(number);
       if (session === undefined) continue;
-      this.#introduce(session, lane);
-      this.#lanes.write(lane, IngressKind.RESTORE, withNumbers(number, sub, pack({ topic: name, pattern: true })));
+      this.#front.introduce(session, lane);
+      this.#front.lanes.write(lane, IngressKind.RESTORE, withNumbers(number, sub, pack({ topic: name, pattern: true })));
     }
-    this.#lanes.write(lane, IngressKind.RESTORE_END, new Uint8Array(0));
+    this.#front.lanes.write(lane, IngressKind.RESTORE_END, new Uint8Array(0));
   }
 }

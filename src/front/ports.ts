@@ -25,3 +25,17 @@ export interface Connection {
   /** At once, whatever is buffered. */
   terminate(): void;
 }
+
+/**
+ * Where lanes keep what must outlive them: entries in order, by key. In memory here (memory-journal.ts), durable later.
+ * An entry is appended before anybody can see what it tells of.
+ */
+export interface Journal {
+  readonly bytes: number;
+  readonly entryCount: number;
+  /** `entry` is the journal's from now on. */
+  append(lane: number, key: string, entry: Uint8Array): void;
+  forget(lane: number, key: string): void;
+  /** Key by key in the order of their first entries, each key's entries in order. */
+  entriesOf(lane: number): Iterable<Uint8Array>;
+}

@@ -21,9 +21,26 @@ export const LANE_COUNTERS = [
   'historiesEvicted',
   'presenceMembersRefused',
   'presenceGraceExpired',
+  'groupsRefused',
+  'instancesRefused',
+  'callsRefused',
+  'callsTimedOut',
+  'definitionsRefused',
+  'runsRefused',
+  'runsForgotten',
+  'runsFailed',
 ] as const;
 
-export const LANE_GAUGES = ['topics', 'subscriptions', 'patterns', 'historyBytes', 'historyBytesReserved', 'sessions'] as const;
+export const LANE_GAUGES = [
+  'topics',
+  'subscriptions',
+  'patterns',
+  'historyBytes',
+  'historyBytesReserved',
+  'sessions',
+  'groupsWaiting',
+  'stepsWaiting',
+] as const;
 
 export const LANE_METRICS = [...LANE_COUNTERS, ...LANE_GAUGES] as const;
 export type LaneMetricName = (typeof LANE_METRICS)[number];

@@ -1,4 +1,7 @@
+import type { GroupOptions } from './groups/group-options.ts';
+import type { ServiceOptions } from './services/service-options.ts';
 import type { TopicRule } from './topic-config.ts';
+import type { WorkflowOptions } from './workflows/workflow-options.ts';
 
 /** Everything a lane is told at its birth. Plain data: it travels into a thread. */
 export interface LaneOptions {
@@ -8,6 +11,8 @@ export interface LaneOptions {
   readonly seed: number;
   /** First subscription number to give out; a replaced lane goes on where its predecessor stood. */
   readonly firstSub: number;
+  /** How often this lane was replaced: numbers of calls never come again. */
+  readonly life: number;
   readonly topicRules: readonly TopicRule[];
   readonly topicsMax: number;
   /** A topic without subscribers, history and keys is forgotten (and its epoch with it) after this long. */
@@ -25,4 +30,7 @@ export interface LaneOptions {
   /** Per topic. */
   readonly presenceMembersMax: number;
   readonly presenceBytesMax: number;
+  readonly groups: GroupOptions;
+  readonly services: ServiceOptions;
+  readonly workflows: WorkflowOptions;
 }

@@ -22,6 +22,7 @@ import {
   FanoutFlag,
   JOIN_HEAD_BYTES,
   LEAVE_HEAD_BYTES,
+  PAIR_HEAD_BYTES,
   PROGRESS_BYTES,
   SEND_HEAD_BYTES,
   SendFlag,
@@ -32,7 +33,7 @@ import type { KeptMessage } from './history-log.ts';
 /** `{recovered: true}`, and the pair alone. */
 const RECOVERED_META = pack({ recovered: true });
 const RECOVERED_PAIR = RECOVERED_META.subarray(1);
-const EMPTY = new Uint8Array(0);
+const EMPTY: Uint8Array = new Uint8Array(0);
 const OK_BYTES_MAX = 12;
 const PUBLISH_OK_BYTES_MAX = 32;
 
@@ -216,11 +217,56 @@ export class LaneOutput {
     egress.commit(at - start);
   }
 
+  /** A frame for one session that is no reply to its command: INVOKE, CANCELLED, CREDITED; or one that is, encoded by the caller. */
+  frame(session: number, frame: Uint8Array, flags = 0): void {
+    this.#send(session, flags, frame);
+  }
+
+  /** A frame of two parts for one session: a head that was encoded here and a payload that is spliced, `source[start, end)`. */
+  spliced(session: number, flags: number, head: Uint8Array, source: Uint8Array, payloadStart: number, payloadEnd: number): void {
+    this.#pair(EgressKind.SEND, session, flags, head, source, payloadStart, payloadEnd);
+  }
+
+  /** A MESSAGE for one member of a queue group. */
+  deliver(session: number, sub: number, frame: Uint8Array): void {
+    this.#pair(EgressKind.DELIVER, session, sub, frame);
+  }
+
+  /** This lane's part of the answer to a QUERY: a list. */
+  answer(query: number, list: readonly unknown[]): void {
+    this.#pair(EgressKind.ANSWER, query, 0, pack(list));
+  }
+
+  /** A command of the lane itself: `head` and a payload spliced behind it. What it leads to comes back as REPLY records. */
+  request(head: Uint8Array, source: Uint8Array = EMPTY, payloadStart = 0, payloadEnd = source.length): void {
+    this.#pair(EgressKind.REQUEST, 0, 0, head, source, payloadStart, payloadEnd);
+  }
+
+  registered(session: number, instance: number, registration: Uint8Array): void {
+    this.#pair(EgressKind.REGISTERED, session, instance, registration);
+  }
+
+  unregistered(session: number, instance: number): void {
+    this.#pair(EgressKind.UNREGISTERED, session, instance, EMPTY);
+  }
+
+  /** `op` as in JournalOp. Stands in the ring before what tells others of it: whoever has seen the one finds the other. */
+  journal(op: number, key: Uint8Array, entry: Uint8Array = EMPTY): void {
+    this.#pair(EgressKind.JOURNAL, op, key.length, key, entry);
+  }
+
   #send(session: number, flags: number, frame: Uint8Array): void {
-    const start = this.#egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + frame.length);
-    this.#head(start, session, flags);
-    writeBytes(this.#egress.bytes, start + SEND_HEAD_BYTES, frame, 0, frame.length);
-    this.#egress.commit(SEND_HEAD_BYTES + frame.length);
+    this.#pair(EgressKind.SEND, session, flags, frame);
+  }
+
+  /** `first | second | head | source[from, to)`. */
+  #pair(kind: number, first: number, second: number, head: Uint8Array, source = EMPTY, from = 0, to = source.length): void {
+    const egress = this.#egress;
+    const start = egress.claim(kind, PAIR_HEAD_BYTES + head.length + to - from);
+    this.#head(start, first, second);
+    let at = writeBytes(egress.bytes, start + PAIR_HEAD_BYTES, head, 0, head.length);
+    if (to > from) at = writeBytes(egress.bytes, at, source, from, to);
+    egress.commit(at - start);
   }
 
   #head(start: number, first: number, second: number): void {

@@ -39,6 +39,16 @@ export interface TopicRule {
   readonly stampPublisher?: boolean;
 }
 
+/**
+ * Before the rules of the configuration, which may say otherwise: what the relay tells of itself can be read by who comes late, for a day; dead letters for
+ * a week.
+ */
+export const OWN_TOPIC_RULES: readonly TopicRule[] = [
+  { match: '$service.>', history: { count: 1_000, bytes: 262_144, ageMs: 86_400_000 }, presence: false },
+  { match: '$workflow.>', history: { count: 10_000, bytes: 1_048_576, ageMs: 86_400_000 }, presence: false },
+  { match: '$dead.>', history: { count: 10_000, bytes: 4_194_304, ageMs: 604_800_000 }, presence: false },
+];
+
 export const DEFAULT_TOPIC_CONFIG: TopicConfig = {
   history: { count: 100, bytes: 262_144, ageMs: 600_000 },
   presence: true,
@@ -133,7 +143,7 @@ export class TopicConfigs {
   readonly #defaults: TopicConfig;
 
   constructor(rules: readonly TopicRule[], defaults: TopicConfig = DEFAULT_TOPIC_CONFIG) {
-    this.#rules = rules.map((rule) => ({ ...rule, tokens: rule.match.split('.') }));
+    this.#rules = [...OWN_TOPIC_RULES, ...rules].map((rule) => ({ ...rule, tokens: rule.match.split('.') }));
     this.#defaults = defaults;
   }
 

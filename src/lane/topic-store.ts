@@ -78,6 +78,15 @@ export class TopicStore {
     return this.#table.find(hash, nameBytes, 0, nameBytes.length) ?? this.#make(nameBytes, hash, sub, nowMs);
   }
 
+  /** A topic of the relay's own: made whatever `topicsMax` says, or the relay could not tell of what it does. `epoch`: of a stream that is rebuilt. */
+  own(hash: number, nameBytes: Uint8Array, nowMs: number, epoch?: string): Topic {
+    const known = this.#table.find(hash, nameBytes, 0, nameBytes.length);
+    if (known !== undefined) return known;
+    const sub = this.#nextSub;
+    this.#nextSub += this.#subStride;
+    return this.#make(nameBytes, hash, sub, nowMs, epoch);
+  }
+
   /** Forgets topics that nobody would miss, a bounded number per call. */
   sweepIdle(nowMs: number): void {
     for (let looked = 0; looked < SWEEP_TOPICS_MAX; looked++) {
@@ -96,9 +105,9 @@ export class TopicStore {
     if (this.#slabs.bytesInUse > this.#options.historyBytesMax) this.#evictHistories(current);
   }
 
-  #make(nameBytes: Uint8Array, hash: number, sub: number, nowMs: number): Topic {
+  #make(nameBytes: Uint8Array, hash: number, sub: number, nowMs: number, epoch?: string): Topic {
     const name = TEXT.decode(nameBytes);
-    const topic = new Topic(name, nameBytes, hash, sub, this.#configs.resolve(name), this.#prng, this.#slabs, nowMs);
+    const topic = new Topic(name, nameBytes, hash, sub, this.#configs.resolve(name), this.#prng, this.#slabs, nowMs, epoch);
     this.#table.add(topic);
     return topic;
   }

@@ -49,13 +49,14 @@ export class Topic {
     prng: Prng,
     slabs: SlabPool,
     nowMs: number,
+    epoch: string = seededId(prng, EPOCH_LENGTH),
   ) {
     this.name = name;
     this.nameBytes = nameBytes;
     this.hash = hash;
     this.sub = sub;
     this.config = config;
-    this.epoch = seededId(prng, EPOCH_LENGTH);
+    this.epoch = epoch;
     this.okPrefix = publishResultPrefix(this.epoch, false);
     this.duplicatePrefix = publishResultPrefix(this.epoch, true);
     this.history = config.history.count > 0 && config.history.bytes > 0 ? new HistoryLog(slabs, config.history) : null;

@@ -17,11 +17,13 @@ import { LaneRunner } from './lane-runner.ts';
 const BATCHES_PER_TURN_MAX = 32;
 const DRAIN_RECORDS_MAX = 4_096;
 const NUMBERS_BYTES = 8;
+/** What is due later is `tick`'s, which comes at least this often. */
+const TIMER_DELAY_MS_MAX = 1_000;
 
 export interface InlineLanesOptions {
   readonly ingressRingBytes: number;
   readonly egressRingBytes: number;
-  readonly laneOptions: (index: number, laneCount: number, firstSub: number) => LaneOptions;
+  readonly laneOptions: (index: number, laneCount: number, firstSub: number, life: number) => LaneOptions;
   readonly schedule?: (pump: () => void) => void;
 }
 
@@ -36,6 +38,8 @@ export class InlineLanes implements Lanes {
   #runner: LaneRunner | null = null;
   #egress: RingConsumer | null = null;
   #scheduled = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerDueMs = Number.POSITIVE_INFINITY;
   #closed = false;
   readonly #pump = (): void => {
     this.#scheduled = false;
@@ -48,6 +52,7 @@ export class InlineLanes implements Lanes {
     }
     this.#drainEgress();
     if (more) this.#wake();
+    this.#armTimer();
   };
   readonly #onRecord = (kind: number, start: number, length: number): void => {
     const egress = this.#egress as RingConsumer;
@@ -67,7 +72,7 @@ export class InlineLanes implements Lanes {
     this.#events = events;
     this.#egress = new RingConsumer(egress);
     this.#link.attach(ingress);
-    const options = laneOptions(0, 1, events.nextSub(0));
+    const options = laneOptions(0, 1, events.nextSub(0), 0);
     // The lane and the front share the thread: a full ring is emptied here and now.
     this.#runner = new LaneRunner(options, ingress, egress, this.metrics, () => this.#drainEgress());
   }
@@ -92,6 +97,7 @@ export class InlineLanes implements Lanes {
   tick(): void {
     if (this.#closed || this.#runner === null) return;
     if (this.#runner.tick(this.#clock.nowMs())) this.#drainEgress();
+    this.#armTimer();
   }
 
   /** Nothing is under way. */
@@ -101,6 +107,7 @@ export class InlineLanes implements Lanes {
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#timer);
     this.#link.attach(null);
   }
 
@@ -108,6 +115,21 @@ export class InlineLanes implements Lanes {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
     this.#schedule(this.#pump);
+  }
+
+  /** The lane's next timer, where `tick` would come too late for it. */
+  #armTimer(): void {
+    const dueMs = (this.#runner as LaneRunner).nextTimerMs;
+    if (dueMs === this.#timerDueMs) return;
+    const delayMs = dueMs - this.#clock.nowMs();
+    if (delayMs > TIMER_DELAY_MS_MAX) return;
+    clearTimeout(this.#timer);
+    this.#timerDueMs = dueMs;
+    this.#timer = setTimeout(() => {
+      this.#timerDueMs = Number.POSITIVE_INFINITY;
+      if (this.#runner?.runTimers(this.#clock.nowMs()) === true) this.#drainEgress();
+      this.#armTimer();
+    }, delayMs);
   }
 
   #drainEgress(): void {

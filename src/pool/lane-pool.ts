@@ -38,7 +38,8 @@ export interface LanePoolOptions {
   readonly laneRestartBackoffMsMax: number;
   /** 0: Node's default. */
   readonly laneHeapMbMax: number;
-  readonly laneOptions: (index: number, laneCount: number, firstSub: number) => LaneOptions;
+  /** `life` counts the lane's replacements. */
+  readonly laneOptions: (index: number, laneCount: number, firstSub: number, life: number) => LaneOptions;
   /** The thread's entry; fault tests bring their own. */
   readonly workerUrl?: URL;
   /** Told of every death and replacement: the log. */
@@ -248,7 +249,7 @@ export class LanePool implements Lanes {
       emptyTurnsMax: rearmEmptyTurns,
     });
     const task: LaneTask = {
-      options: laneOptions(slot.index, this.count, events.nextSub(slot.index)),
+      options: laneOptions(slot.index, this.count, events.nextSub(slot.index), slot.restarts),
       ingress,
       egress: egressRing,
       metrics: slot.metrics,
@@ -318,6 +319,7 @@ export class LanePool implements Lanes {
     RingConsumer.inspect(life.ingress, handledPosition, (kind, start, length) => {
       events.onRecordLost(slot.index, kind, bytes.bytes, bytes.view, start, length);
     });
+    events.onLaneLost(slot.index);
     this.#replace(slot, this.#clock.monotonicMs() - life.startedAtMs);
   }
 

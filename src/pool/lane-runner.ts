@@ -92,12 +92,27 @@ export class LaneRunner {
     return count;
   }
 
-  /** Time-driven work of the lane. True if it wrote records. */
+  /** What is due now. True if it wrote records. */
+  runTimers(nowMs: number): boolean {
+    this.#lane.runTimers(nowMs);
+    return this.#publishAny();
+  }
+
+  /** Time-driven work of the lane, a few times a second. True if it wrote records. */
   tick(nowMs: number): boolean {
     this.#lane.tick(nowMs);
+    return this.#publishAny();
+  }
+
+  #publishAny(): boolean {
     if (this.#egress.unpublishedBytes === 0) return false;
     this.#egress.publish();
     return true;
+  }
+
+  /** When `runTimers` has something to do, as `nowMs` counts; Infinity when nothing is planned. */
+  get nextTimerMs(): number {
+    return this.#lane.nextTimerMs;
   }
 
   get isIdle(): boolean {

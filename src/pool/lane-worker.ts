@@ -51,8 +51,9 @@ export default async function runLane(task: LaneTask, beforeRun?: (ingress: Shar
     if (runner.run(Date.now()) > 0) {
       bell.ring();
       idle.reset();
-    } else idle.idle();
+    } else idle.idle(untilTimer(runner));
     const nowMs = performance.now();
+    if (untilTimer(runner) <= 0 && runner.runTimers(Date.now())) bell.ring();
     if (nowMs < nextTickMs) continue;
     heartbeat.beat();
     if (runner.tick(Date.now())) bell.ring();
@@ -63,4 +64,9 @@ export default async function runLane(task: LaneTask, beforeRun?: (ingress: Shar
   }
   bell.ring();
   bellPort?.close();
+}
+
+/** Milliseconds; whole ones, rounded up: a timer that is woken for too early would be waited for again. */
+function untilTimer({ nextTimerMs }: LaneRunner): number {
+  return nextTimerMs === Number.POSITIVE_INFINITY ? nextTimerMs : Math.ceil(nextTimerMs - Date.now());
 }

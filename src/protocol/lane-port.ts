@@ -30,6 +30,8 @@ export interface LaneEvents {
   nextSub(lane: number): number;
   /** An ingress record that a dead lane has not (or not provably) handled. */
   onRecordLost(lane: number, kind: number, bytes: Uint8Array, view: DataView, start: number, length: number): void;
+  /** The lane is dead, and all of its lost records have been told. */
+  onLaneLost(lane: number): void;
   /** A new lane has taken its place: replay sessions and subscriptions into it. */
   onLaneReplaced(lane: number): void;
 }

@@ -14,6 +14,10 @@
  *   RESTORE         session | sub | {topic, pattern?, presence?}   replays one subscription into a new lane
  *   RESTORE_END     (empty)
  *   STOP            (empty)                                        the last record a lane reads
+ *   QUERY           session | query | message                      a SERVICES or RUN that asks all lanes; each answers ANSWER
+ *   REPLY           (0) | (0) | frames                             what came back for REQUESTs of this lane: RESULT, ERROR, OK
+ *   RESTORE_INSTANCE session | (0) | registration                  replays one registration into a new lane
+ *   JOURNAL         (0) | (0) | entry                              replays one journal entry into a new lane, before anything is restored
  *
  *   egress (lane writes, front reads)
  *   SEND     session | flags | frame
@@ -22,6 +26,12 @@
  *   LEAVE    session | sub | frame
  *   CLOSE    session | closeCode | reason
  *   PROGRESS ingressPosition        everything before it has been handled, and all its records stand before this one
+ *   DELIVER  session | sub | frame  a MESSAGE for one member of a queue group; its subscription's policy applies
+ *   ANSWER   query | (0) | result   one lane's part of the answer to a QUERY: a MessagePack array
+ *   REQUEST  (0) | (0) | message    a command of the lane itself (a workflow's CALL), sent by the lane's own session on the front
+ *   REGISTERED   session | instance | registration       the front keeps it, to replay it into a new lane
+ *   UNREGISTERED session | instance
+ *   JOURNAL  op | keyBytes | key | entry                 op 1 appends the entry to the key's list, op 2 forgets the key
  */
 
 export const IngressKind = {
@@ -33,6 +43,10 @@ export const IngressKind = {
   RESTORE: 6,
   RESTORE_END: 7,
   STOP: 8,
+  QUERY: 9,
+  REPLY: 10,
+  RESTORE_INSTANCE: 11,
+  JOURNAL: 12,
 } as const;
 
 export const EgressKind = {
@@ -42,6 +56,12 @@ export const EgressKind = {
   LEAVE: 4,
   CLOSE: 5,
   PROGRESS: 6,
+  DELIVER: 7,
+  ANSWER: 8,
+  REQUEST: 9,
+  REGISTERED: 10,
+  UNREGISTERED: 11,
+  JOURNAL: 12,
 } as const;
 
 export const COMMAND_HEAD_BYTES = 8;
@@ -54,12 +74,16 @@ export const JOIN_HEAD_BYTES = 20;
 export const LEAVE_HEAD_BYTES = 8;
 export const CLOSE_HEAD_BYTES = 8;
 export const PROGRESS_BYTES = 4;
+/** Of the records that begin with two numbers: QUERY, REPLY, RESTORE_INSTANCE, JOURNAL, DELIVER, ANSWER, REQUEST, REGISTERED, UNREGISTERED. */
+export const PAIR_HEAD_BYTES = 8;
 
 export const SendFlag = {
   /** The command was a SUBSCRIBE and has failed: the front stops counting it as pending. */
   SUBSCRIBE_FAILED: 1,
   /** A replayed MESSAGE or an EVENT of a subscription, not a reply. */
   REPLAY: 2,
+  /** The last reply to a CALL (RESULT without more, or ERROR): the front stops counting it as in flight. */
+  CALL_DONE: 4,
 } as const;
 
 export const FanoutFlag = {
@@ -68,6 +92,9 @@ export const FanoutFlag = {
   /** Only to members that asked for presence events. */
   WATCHERS_ONLY: 2,
 } as const;
+
+/** What becomes of a JOURNAL record's entry. */
+export const JournalOp = { APPEND: 1, FORGET: 2 } as const;
 
 export const JoinFlag = {
   WATCH: 1,
@@ -78,6 +105,8 @@ export const JoinFlag = {
   MORE: 16,
   /** The topic keeps history, so the policy `pause` can be honoured. */
   HISTORY: 8,
+  /** Member of a queue group: what is published comes as DELIVER, FANOUT passes it by. */
+  GROUP: 32,
   /** The policy, as an index into SLOW_CONSUMER_POLICIES, stands above this many bits. */
   POLICY_SHIFT: 8,
 } as const;

@@ -25,6 +25,11 @@ export const MessageType = {
   RUN: 13,
   PING: 14,
   REFRESH: 15,
+  HEARTBEAT: 16,
+  CREDIT: 17,
+  ACK: 18,
+  SERVICES: 19,
+  DEFINE: 20,
   OK: 32,
   ERROR: 33,
   MESSAGE: 34,
@@ -33,6 +38,7 @@ export const MessageType = {
   RESULT: 37,
   CANCELLED: 38,
   GOAWAY: 39,
+  CREDITED: 40,
 } as const;
 export type MessageTypeName = keyof typeof MessageType;
 
@@ -80,6 +86,11 @@ export const MESSAGE_SPECS: readonly MessageSpec[] = [
   spec('RUN', 4, 'client', 'workflow', false),
   spec('PING', 2, 'client', 'none'),
   spec('REFRESH', 3, 'client', 'none', false),
+  spec('HEARTBEAT', 4, 'client', 'service', false),
+  spec('CREDIT', 5, 'client', 'service', false),
+  spec('ACK', 4, 'client', 'topic', false),
+  spec('SERVICES', 4, 'client', 'pattern'),
+  spec('DEFINE', 5, 'client', 'workflow', false),
   spec('OK', 3, 'relay', 'none'),
   spec('ERROR', 5, 'relay', 'none'),
   spec('MESSAGE', 6, 'relay', 'none'),
@@ -88,6 +99,7 @@ export const MESSAGE_SPECS: readonly MessageSpec[] = [
   spec('RESULT', 4, 'relay', 'none', false),
   spec('CANCELLED', 2, 'relay', 'none', false),
   spec('GOAWAY', 2, 'relay', 'none'),
+  spec('CREDITED', 3, 'relay', 'none', false),
 ];
 
 /** By type number; `undefined` where no such type exists. Types are positive fixints, so 128 slots hold all there can be. */

@@ -22,8 +22,8 @@ import type { ThreadDoorbell } from './doorbell.ts';
 export type IdleOutcome = 'retry' | 'parked-woken' | 'parked-timeout';
 
 export interface IdleStrategy {
-  /** Called when a look at the ring gave nothing. May block, up to the park timeout. */
-  idle(): IdleOutcome;
+  /** Called when a look at the ring gave nothing. May block, up to `timeoutMs`, and never longer than the park timeout. */
+  idle(timeoutMs?: number): IdleOutcome;
   /** Called when it gave something: the next idle() starts from the lively end again. */
   reset(): void;
 }
@@ -84,7 +84,7 @@ class BackoffIdleStrategy implements IdleStrategy {
     this.#napsLeft = plan.napCount;
   }
 
-  idle(): IdleOutcome {
+  idle(timeoutMs = this.#parkTimeoutMs): IdleOutcome {
     if (this.#spinsLeft > 0) {
       this.#spinsLeft--;
       this.#pause();
@@ -95,7 +95,7 @@ class BackoffIdleStrategy implements IdleStrategy {
       Atomics.wait(this.#napWord, 0, 0, NAP_MS);
       return 'retry';
     }
-    const outcome = this.#doorbell.park(this.#parkTimeoutMs);
+    const outcome = this.#doorbell.park(Math.min(timeoutMs, this.#parkTimeoutMs));
     return outcome === 'timeout' ? 'parked-timeout' : 'parked-woken';
   }
 

@@ -121,7 +121,7 @@ interface Scenario {
 const publishTo = (target: string) => (rig: Rig) => void rig.postJson(target, { text: 'x', data: { $bin: 'AQID' } });
 const closeSession = (rig: Rig): void => {
   const record = withNumbers(GATEWAY_SESSION, 4505, new Uint8Array(0));
-  rig.front.onRecord(0, EgressKind.CLOSE, record, new DataView(record.buffer), 0, record.length);
+  rig.front.laneEvents.onRecord(0, EgressKind.CLOSE, record, new DataView(record.buffer), 0, record.length);
   rig.gateway.tick();
 };
 const timeOut = (rig: Rig): void => {

@@ -16,6 +16,7 @@ import { InlineLanes } from '../../src/pool/inline-lanes.ts';
 import { pack, unpackMany } from '../../src/protocol/codec.ts';
 import { WIRE_ERRORS } from '../../src/protocol/codes.ts';
 import { MessageType } from '../../src/protocol/types.ts';
+import { FRONT_DEFAULTS, LANE_DEFAULTS } from '../support/options.ts';
 
 /** One client's end, at the level of WebSocket messages. */
 export interface ContractSocket {
@@ -50,37 +51,24 @@ export interface RelayUnderTest {
 export type OpenTransport = (relay: RelayUnderTest) => Promise<TransportUnderTest>;
 
 const FRONT_OPTIONS: FrontOptions = {
+  ...FRONT_DEFAULTS,
   connectionsMax: 100,
   connectRatePerSecond: 1_000,
-  sendQueueBytesMax: 1_048_576,
   mergedFrameBytesMax: 65_536,
   messageBytesMax: 131_072,
-  payloadBytesMax: 65_536,
   subscriptionsMax: 100,
-  presenceBytesMax: 1_024,
-  helloTimeoutMs: 10_000,
-  pingIntervalMs: 25_000,
   pongTimeoutMs: 10_000,
   closeTimeoutMs: 300,
-  reconnectJitterMs: 1_000,
   retryAfterMs: 1_000,
 };
 
-const LANE_OPTIONS: Omit<LaneOptions, 'index' | 'laneCount' | 'firstSub'> = {
-  seed: 7,
-  topicRules: [],
+const LANE_OPTIONS: LaneOptions = {
+  ...LANE_DEFAULTS,
   topicsMax: 1_000,
   topicIdleMs: 60_000,
   historyBytesMax: 16_777_216,
-  historyLimitDefault: 100,
-  historyLimitMax: 1_000,
-  recoveryMessagesMax: 300,
-  recoveryBytesMax: 524_288,
-  dedupWindowMs: 120_000,
   dedupKeysMax: 1_000,
-  presenceGraceMs: 15_000,
   presenceMembersMax: 100,
-  presenceBytesMax: 1_024,
 };
 
 const TICK_MS = 25;
@@ -134,10 +122,16 @@ export class Rig {
 
   static async open(t: Test, open: OpenTransport, overrides: Partial<FrontOptions> = {}): Promise<Rig> {
     const options = { ...FRONT_OPTIONS, ...overrides };
-    const laneOptions = (index: number, laneCount: number, firstSub: number) => ({ ...LANE_OPTIONS, index, laneCount, firstSub });
+    const laneOptions = (index: number, laneCount: number, firstSub: number, life: number) => ({
+      ...LANE_OPTIONS,
+      index,
+      laneCount,
+      firstSub,
+      life,
+    });
     const lanes = new InlineLanes({ ingressRingBytes: 1_048_576, egressRingBytes: 4_194_304, laneOptions }, systemClock);
     const front = new Front(options, lanes, systemClock);
-    lanes.start(front);
+    lanes.start(front.laneEvents);
     const rig = new Rig(front, lanes, await open({ front, options }));
     t.teardown(() => rig.#close());
     return rig;

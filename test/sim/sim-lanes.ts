@@ -236,6 +236,7 @@ export class SimLanes implements Lanes {
       }
       events.onRecordLost(lane, kind, reader.bytes, reader.view, start, length);
     });
+    events.onLaneLost(lane);
   }
 
   /** A new lane takes its place. */

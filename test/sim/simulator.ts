@@ -113,6 +113,7 @@ class Simulator implements SimWorld {
           index,
           laneCount: count,
           firstSub,
+          life,
           seed: options.seed + 1_000 * life + index,
         }),
       },
@@ -122,7 +123,7 @@ class Simulator implements SimWorld {
     );
     this.#front = new Front(config.front, this.#lanes, this.#clock);
     this.transport = new MemoryTransport({ ...config.transport, schedule }, this.#front);
-    this.#lanes.start(this.#front);
+    this.#lanes.start(this.#front.laneEvents);
     this.#clients = Array.from(
       { length: config.clientCount },
       // Every fourth is nobody in particular; the fifth is the first one's second device.

@@ -5,6 +5,7 @@ import type { LaneOptions } from '../../src/lane/lane-options.ts';
 import type { TopicRule } from '../../src/lane/topic-config.ts';
 import { MessageType, SLOW_CONSUMER_POLICIES } from '../../src/protocol/types.ts';
 import type { MemoryTransportOptions } from '../../src/transport/memory-transport.ts';
+import { FRONT_DEFAULTS, LANE_DEFAULTS } from '../support/options.ts';
 
 export interface WorldConfig {
   readonly laneCount: number;
@@ -107,6 +108,7 @@ export function worldConfig(prng: Prng): WorldConfig {
     deathRatio: prng.nextBoolean(0.4) ? 0.01 : 0,
     knowsRetention,
     front: {
+      ...FRONT_DEFAULTS,
       connectionsMax: prng.pick([4, 100]),
       connectRatePerSecond: prng.pick([3, 1_000]),
       sendQueueBytesMax,
@@ -123,6 +125,7 @@ export function worldConfig(prng: Prng): WorldConfig {
       retryAfterMs: 50,
     },
     lane: {
+      ...LANE_DEFAULTS,
       topicRules: [{ ...EVERY_TOPIC, slowConsumer: prng.pick(SLOW_CONSUMER_POLICIES) }, ...TOPIC_RULES],
       topicsMax: forgets ? 14 : 1_000,
       // Where the model cannot tell when a history is empty, it cannot tell when a topic is idle either.

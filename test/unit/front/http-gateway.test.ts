@@ -491,7 +491,7 @@ t.test('a command lost with its lane is answered 503', async (t) => {
   const rig = new Rig();
   const answers = rig.send('POST', '/v1/publish?topic=a', JSON_BODY);
   const record = withNumbers(GATEWAY_SESSION, 0, pack([MessageType.PUBLISH, 2, 'a', null, 1])); // 1 was HELLO.
-  rig.front.onRecordLost(0, IngressKind.COMMAND, record, new DataView(record.buffer), 0, record.length);
+  rig.front.laneEvents.onRecordLost(0, IngressKind.COMMAND, record, new DataView(record.buffer), 0, record.length);
   t.match(answers, [{ status: 503, headers: { 'Retry-After': '2' }, body: { error: { code: 113, name: 'LANE_RESTARTED' } } }]);
 });
 
@@ -505,7 +505,7 @@ t.test('a session that the front closes fails what is pending and is replaced', 
   const rig = new Rig();
   const answers = rig.send('POST', '/v1/publish?topic=a', JSON_BODY);
   const record = withNumbers(GATEWAY_SESSION, 4505, new TextEncoder().encode('no reason'));
-  rig.front.onRecord(0, EgressKind.CLOSE, record, new DataView(record.buffer), 0, record.length);
+  rig.front.laneEvents.onRecord(0, EgressKind.CLOSE, record, new DataView(record.buffer), 0, record.length);
   t.equal(answers.length, 0, 'not in the middle of the front');
   rig.gateway.tick();
   t.match(answers, [{ status: 500, body: { error: { code: 199, details: { reason: /4505 revoked/ } } } }]);

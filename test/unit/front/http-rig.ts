@@ -13,6 +13,7 @@ import type { LaneOptions } from '../../../src/lane/lane-options.ts';
 import type { TopicRule } from '../../../src/lane/topic-config.ts';
 import { InlineLanes } from '../../../src/pool/inline-lanes.ts';
 import { pack, unpack, unpackMany } from '../../../src/protocol/codec.ts';
+import { FRONT_DEFAULTS, LANE_DEFAULTS } from '../../support/options.ts';
 
 /** The front gives numbers in order, and the gateway comes first. */
 export const GATEWAY_SESSION = 1;
@@ -25,37 +26,24 @@ const TOPIC_RULES: readonly TopicRule[] = [
 ];
 
 const FRONT_OPTIONS: FrontOptions = {
+  ...FRONT_DEFAULTS,
   connectionsMax: 100,
   connectRatePerSecond: 1_000,
-  sendQueueBytesMax: 1_048_576,
   mergedFrameBytesMax: 65_536,
   messageBytesMax: 131_072,
-  payloadBytesMax: 65_536,
   subscriptionsMax: 100,
-  presenceBytesMax: 1_024,
-  helloTimeoutMs: 10_000,
-  pingIntervalMs: 25_000,
   pongTimeoutMs: 10_000,
-  closeTimeoutMs: 5_000,
-  reconnectJitterMs: 1_000,
   retryAfterMs: 1_500,
 };
 
-const LANE_OPTIONS: Omit<LaneOptions, 'index' | 'laneCount' | 'firstSub'> = {
-  seed: 7,
+const LANE_OPTIONS: LaneOptions = {
+  ...LANE_DEFAULTS,
   topicRules: TOPIC_RULES,
   topicsMax: 1_000,
   topicIdleMs: 60_000,
   historyBytesMax: 16_777_216,
-  historyLimitDefault: 100,
-  historyLimitMax: 1_000,
-  recoveryMessagesMax: 300,
-  recoveryBytesMax: 524_288,
-  dedupWindowMs: 120_000,
   dedupKeysMax: 1_000,
-  presenceGraceMs: 15_000,
   presenceMembersMax: 100,
-  presenceBytesMax: 1_024,
 };
 
 export const GATEWAY_OPTIONS: HttpGatewayOptions = {
@@ -100,13 +88,13 @@ export class Rig {
       {
         ingressRingBytes: 1_048_576,
         egressRingBytes: 4_194_304,
-        laneOptions: (index, laneCount, firstSub) => ({ ...LANE_OPTIONS, ...lane, index, laneCount, firstSub }),
+        laneOptions: (index, laneCount, firstSub, life) => ({ ...LANE_OPTIONS, ...lane, index, laneCount, firstSub, life }),
         schedule: (turn) => void this.#turns.push(turn),
       },
       this.clock,
     );
     this.front = new Front({ ...FRONT_OPTIONS, ...front }, this.lanes, this.clock);
-    this.lanes.start(this.front);
+    this.lanes.start(this.front.laneEvents);
     this.gateway = new HttpGateway(this.front, { ...GATEWAY_OPTIONS, ...gateway }, this.clock);
   }
 

@@ -19,25 +19,15 @@ import {
   SEND_HEAD_BYTES,
   withNumbers,
 } from '../../../src/protocol/records.ts';
+import { LANE_DEFAULTS } from '../../support/options.ts';
 
 export const LANE_OPTIONS: LaneOptions = {
-  index: 0,
-  laneCount: 1,
-  seed: 7,
-  firstSub: 2,
-  topicRules: [],
+  ...LANE_DEFAULTS,
   topicsMax: 1_000,
   topicIdleMs: 60_000,
   historyBytesMax: 16_777_216,
-  historyLimitDefault: 100,
-  historyLimitMax: 1_000,
-  recoveryMessagesMax: 300,
-  recoveryBytesMax: 524_288,
-  dedupWindowMs: 120_000,
   dedupKeysMax: 1_000,
-  presenceGraceMs: 15_000,
   presenceMembersMax: 100,
-  presenceBytesMax: 1_024,
 };
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into messages of every shape.

@@ -1,0 +1,162 @@
+/**
+ * Commands of open sessions, to the lane that owns what they name.
+ *
+ * Thread: front only. It reads `[type, id, key]` and never decodes the rest, but for patterns and for what all lanes must be asked.
+ * What does not fit into a ring is refused with a code.
+ */
+import { hashBytes } from '../base/hash.ts';
+import { RelayError } from '../protocol/errors.ts';
+import type { MessageHeader } from '../protocol/header.ts';
+import { checkName, NameKind, nameProblem } from '../protocol/names.ts';
+import { placementHash } from '../protocol/placement.ts';
+import { COMMAND_HEAD_BYTES, IngressKind } from '../protocol/records.ts';
+import { MessageType, SPEC_BY_TYPE } from '../protocol/types.ts';
+import type { FrontContext } from './front-context.ts';
+import { laneIndexOf } from './lane-replay.ts';
+import type { PatternCommands } from './pattern-commands.ts';
+import type { Session } from './session.ts';
+
+export class CommandRouter {
+  readonly #front: FrontContext;
+  readonly #patterns: PatternCommands;
+
+  constructor(front: FrontContext, patterns: PatternCommands) {
+    this.#front = front;
+    this.#patterns = patterns;
+  }
+
+  /** The message at `bytes[start, header.end)`, proven well formed. Throws a RelayError for what is to be answered with one. */
+  route(session: Session, header: MessageHeader, bytes: Uint8Array, start: number): void {
+    switch (header.type) {
+      case MessageType.PUBLISH:
+      case MessageType.HISTORY:
+      case MessageType.PRESENCE:
+      case MessageType.ACK:
+        this.#forward(session, header, bytes, start);
+        return;
+      case MessageType.SUBSCRIBE:
+      case MessageType.UNSUBSCRIBE: {
+        const kind = this.#nameKind(header, bytes);
+        const isSubscribe = header.type === MessageType.SUBSCRIBE;
+        if (isSubscribe) this.#checkSubscriptionCount(session, header, bytes);
+        if (kind === NameKind.PATTERN) this.#patterns.forward(session, header, bytes, start);
+        else this.#forward(session, header, bytes, start);
+        if (isSubscribe) session.subscribesPending++;
+        return;
+      }
+      case MessageType.CALL:
+        this.#call(session, header, bytes, start);
+        return;
+      case MessageType.CANCEL:
+      case MessageType.CREDIT:
+      case MessageType.REGISTER:
+      case MessageType.DEREGISTER:
+      case MessageType.HEARTBEAT:
+      case MessageType.START:
+      case MessageType.DEFINE:
+        this.#nameOnly(header, bytes);
+        this.#forward(session, header, bytes, start);
+        return;
+      case MessageType.RETURN:
+        // A call's number says which lane holds it.
+        this.#forwardTo(header.id % this.#front.lanes.count, 0, session, header, bytes, start);
+        return;
+      case MessageType.SERVICES:
+        this.#query(session, header, bytes, start, 'services');
+        return;
+      case MessageType.RUN:
+        if (this.#nameKind(header, bytes) === NameKind.PATTERN) this.#query(session, header, bytes, start, 'runs');
+        else this.#forward(session, header, bytes, start);
+        return;
+      case MessageType.PING:
+        // BigInt: an integer on the wire, not a float.
+        if (header.id !== 0)
+          this.#front.reply(session, MessageType.OK, header.id, {
+            timeUs: BigInt(Math.round(this.#front.clock.nowMs() * 1_000)),
+          });
+        return;
+      case MessageType.HELLO:
+        throw new RelayError('CONFLICT', 'HELLO was said already');
+      default: {
+        const spec = SPEC_BY_TYPE[header.type];
+        throw new RelayError(
+          'BAD_REQUEST',
+          spec?.sender === 'relay' ? `${spec.name} is the relay's to send` : `${spec?.name} is not supported`,
+        );
+      }
+    }
+  }
+
+  /** Hot. */
+  #forward(session: Session, header: MessageHeader, bytes: Uint8Array, start: number): void {
+    const hash = hashBytes(bytes, header.keyStart, header.keyEnd);
+    const lane = laneIndexOf(placementHash(bytes, header.keyStart, header.keyEnd, hash), this.#front.lanes.count);
+    this.#forwardTo(lane, hash, session, header, bytes, start);
+  }
+
+  /** Hot. */
+  #forwardTo(lane: number, hash: number, session: Session, header: MessageHeader, bytes: Uint8Array, start: number): void {
+    const front = this.#front;
+    front.introduce(session, lane);
+    if (!front.lanes.tryWrite(lane, IngressKind.COMMAND, session.number, hash, bytes, start, header.end))
+      front.refuseOverloaded(lane);
+    front.metrics.commandsForwarded++;
+  }
+
+  #call(session: Session, header: MessageHeader, bytes: Uint8Array, start: number): void {
+    this.#nameOnly(header, bytes);
+    const { calls, options, lanes, metrics } = this.#front;
+    if (header.id === 0) return this.#forward(session, header, bytes, start);
+    if (!session.internal && calls.countOf(session.number) >= options.callsPendingMax) {
+      metrics.callsRefused++;
+      throw new RelayError('LIMIT', 'the session has all the calls in flight that it may have', {
+        callsPendingMax: options.callsPendingMax,
+      });
+    }
+    const hash = hashBytes(bytes, header.keyStart, header.keyEnd);
+    const lane = laneIndexOf(hash, lanes.count);
+    if (!calls.begin(session.number, header.id, lane)) throw new RelayError('CONFLICT', 'a call of that id is in flight');
+    try {
+      this.#forwardTo(lane, hash, session, header, bytes, start);
+    } catch (error) {
+      calls.end(session.number, header.id);
+      throw error;
+    }
+  }
+
+  /** To every lane for its part of the answer; what names one thing is asked of its lane all the same, so that there is one form of answer. */
+  #query(session: Session, header: MessageHeader, bytes: Uint8Array, start: number, field: string): void {
+    this.#nameKind(header, bytes);
+    const { lanes, queries, metrics } = this.#front;
+    if (header.id === 0) throw new RelayError('BAD_REQUEST', `${SPEC_BY_TYPE[header.type]?.name} without an id asks for nothing`);
+    for (let lane = 0; lane < lanes.count; lane++) this.#front.introduce(session, lane);
+    if (!lanes.allHaveRoom(COMMAND_HEAD_BYTES + header.end - start)) this.#front.refuseOverloaded(-1);
+    const query = queries.begin(session.number, header.id, field, lanes.count);
+    for (let lane = 0; lane < lanes.count; lane++) {
+      lanes.tryWrite(lane, IngressKind.QUERY, session.number, query, bytes, start, header.end);
+    }
+    metrics.commandsForwarded++;
+  }
+
+  #nameKind(header: MessageHeader, bytes: Uint8Array): number {
+    const kind = checkName(bytes, header.keyStart, header.keyEnd);
+    if (kind !== NameKind.INVALID) return kind;
+    const { key = 'name' } = SPEC_BY_TYPE[header.type] ?? {};
+    const what = key !== 'pattern' ? key : header.type === MessageType.SERVICES ? 'service or pattern' : 'topic or pattern';
+    throw new RelayError('BAD_REQUEST', `bad ${what}: ${nameProblem()}`);
+  }
+
+  /** Services and workflows have names, no patterns, and none of the relay's own. */
+  #nameOnly(header: MessageHeader, bytes: Uint8Array): void {
+    if (this.#nameKind(header, bytes) === NameKind.EXACT) return;
+    throw new RelayError('BAD_REQUEST', `${SPEC_BY_TYPE[header.type]?.name} needs a name, not a pattern`);
+  }
+
+  #checkSubscriptionCount(session: Session, header: MessageHeader, bytes: Uint8Array): void {
+    const { options, hub, metrics } = this.#front;
+    const { subscriptionsMax } = options;
+    if (session.members.length + session.subscribesPending < subscriptionsMax || hub.isIn(session, bytes, header)) return;
+    metrics.subscriptionsRefused++;
+    throw new RelayError('LIMIT', 'the session has all the subscriptions it may have', { subscriptionsMax });
+  }
+}

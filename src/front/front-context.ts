@@ -1,0 +1,125 @@
+/**
+ * What the parts of the front share: its options, lanes, hub and books, and how a session is answered, introduced to a lane and closed.
+ *
+ * Thread: front only. Made by front.ts, which owns the sessions' life; the other parts read and call.
+ */
+import type { Clock } from '../base/clock.ts';
+import { pack, packMessage } from '../protocol/codec.ts';
+import { CLOSE_CODES, type CloseCodeName, WIRE_ERRORS } from '../protocol/codes.ts';
+import { closeReason, type ErrorFacts, RelayError } from '../protocol/errors.ts';
+import type { Lanes } from '../protocol/lane-port.ts';
+import { IngressKind, withNumbers } from '../protocol/records.ts';
+import { MessageType } from '../protocol/types.ts';
+import { CallLedger } from './call-ledger.ts';
+import type { DropLedger, FrontMetrics } from './front-metrics.ts';
+import type { FrontOptions } from './front-options.ts';
+import type { Hub } from './hub.ts';
+import { LaneQueries } from './lane-queries.ts';
+import { PatternRegistry } from './pattern-registry.ts';
+import type { Journal } from './ports.ts';
+import { Registrations } from './registrations.ts';
+import type { Session } from './session.ts';
+
+const EMPTY = new Uint8Array(0);
+
+export class FrontContext {
+  readonly options: FrontOptions;
+  readonly clock: Clock;
+  readonly lanes: Lanes;
+  readonly hub: Hub;
+  readonly metrics: FrontMetrics;
+  readonly ledger: DropLedger;
+  readonly journal: Journal;
+  readonly sessions = new Map<number, Session>();
+  readonly patterns: PatternRegistry;
+  readonly calls: CallLedger;
+  readonly queries = new LaneQueries();
+  readonly registrations: Registrations;
+  /** Monotonic time of the last tick: exact enough for timeouts, free to read per message. */
+  coarseNowMs: number;
+
+  constructor(
+    options: FrontOptions,
+    clock: Clock,
+    lanes: Lanes,
+    hub: Hub,
+    journal: Journal,
+    metrics: FrontMetrics,
+    ledger: DropLedger,
+  ) {
+    this.options = options;
+    this.clock = clock;
+    this.lanes = lanes;
+    this.hub = hub;
+    this.journal = journal;
+    this.metrics = metrics;
+    this.ledger = ledger;
+    this.patterns = new PatternRegistry(lanes.count);
+    this.calls = new CallLedger();
+    this.registrations = new Registrations(lanes.count);
+    this.coarseNowMs = clock.monotonicMs();
+  }
+
+  // ---- answers
+
+  sendError(session: Session, id: number, error: RelayError): void {
+    this.hub.sendNow(session, this.errorFrame(id, error));
+  }
+
+  errorFrame(id: number, error: RelayError): Uint8Array {
+    this.metrics.errorsSent++;
+    const facts = Object.keys(error.facts).length === 0 ? null : error.facts;
+    return packMessage(MessageType.ERROR, id, WIRE_ERRORS[error.codeName].code, error.message, facts);
+  }
+
+  reply(session: Session, type: number, id: number, ...rest: readonly unknown[]): void {
+    this.hub.sendNow(session, packMessage(type, id, ...rest));
+  }
+
+  refuseOverloaded(lane: number): never {
+    this.metrics.laneIngressFull++;
+    throw new RelayError('OVERLOADED', undefined, { lane, retryAfterMs: this.options.retryAfterMs });
+  }
+
+  laneRestarted(): RelayError {
+    return new RelayError('LANE_RESTARTED', undefined, { retryAfterMs: this.options.retryAfterMs });
+  }
+
+  // ---- sessions and lanes
+
+  /** Tells a lane of a session before its first command there. */
+  introduce(session: Session, lane: number): void {
+    if ((session.lanesKnown & (1 << lane)) !== 0) return;
+    session.lanesKnown |= 1 << lane;
+    this.lanes.write(
+      lane,
+      IngressKind.SESSION_OPEN,
+      withNumbers(session.number, null, pack({ id: session.id, client: session.client })),
+    );
+  }
+
+  /** Ends a session from our side. Its lanes and the hub forget it now; the handshake may take until closeTimeoutMs. */
+  close(session: Session, name: CloseCodeName, facts: ErrorFacts = {}): void {
+    const state = session.state.name;
+    if (state === 'closing' || state === 'closed') return;
+    const { code, text } = CLOSE_CODES[name];
+    const abrupt = code >= 4000 && code < 4100;
+    session.state = { name: 'closing', deadlineMs: this.coarseNowMs + this.options.closeTimeoutMs };
+    this.retire(session, name === 'SLOW_CONSUMER' ? 'disconnect' : 'closed', abrupt);
+    session.connection.close(code, closeReason(text, facts));
+  }
+
+  /** Everybody forgets the session. `abrupt`: presence keeps its place for the grace time. */
+  retire(session: Session, reason: 'disconnect' | 'closed', abrupt: boolean): void {
+    this.patterns.forget(session.number);
+    this.calls.forget(session.number);
+    this.queries.forget(session.number);
+    this.registrations.forget(session.number);
+    this.hub.leaveAll(session, reason);
+    for (let lane = 0; lane < this.lanes.count; lane++) {
+      if ((session.lanesKnown & (1 << lane)) === 0) continue;
+      this.lanes.write(lane, IngressKind.SESSION_CLOSE, withNumbers(session.number, abrupt ? 1 : 0, EMPTY));
+    }
+    session.lanesKnown = 0;
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * What the parts of a lane share: its options, its output, its sessions, its timers, and where the record that is being handled stands.
+ *
+ * Thread: the lane's. `lane.ts` sets the per-record fields before it hands a record to a part; parts read them and never keep them: the bytes are
+ * the ring's and are overwritten after the call.
+ */
+import { assert } from '../base/assert.ts';
+import { Prng } from '../base/prng.ts';
+import type { MessageHeader } from '../protocol/header.ts';
+import { decodeOptions, type OptionMap } from '../protocol/options.ts';
+import type { Egress } from '../protocol/records.ts';
+import type { Position } from '../protocol/types.ts';
+import type { LaneOptions } from './lane-options.ts';
+import { LaneOutput } from './lane-output.ts';
+import { Timers } from './timers.ts';
+import type { Topic } from './topic.ts';
+
+/** A session as this lane knows it. Each part of the lane keeps what it needs at a session's end in a field of its own. */
+export interface LaneSession {
+  readonly session: number;
+  /** Who this is in presence, in `meta.publisher` and to services: HELLO `client`, else the session's id. */
+  readonly name: string;
+  readonly topics: Topic[];
+  readonly patterns: string[];
+}
+
+/** The relay's own topics, for the parts of the lane that tell of themselves; topic-commands.ts implements it. */
+export interface OwnTopics {
+  publishOwn(name: string, payload: Uint8Array): Position;
+  ownPosition(name: string): Position;
+  rebuildOwn(name: string, epoch: string, payloads: readonly Uint8Array[]): void;
+}
+
+export const NOBODY = 0;
+const EMPTY = new Uint8Array(0);
+/** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
+const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
+
+export class LaneContext {
+  readonly options: LaneOptions;
+  readonly out: LaneOutput;
+  readonly metrics: Float64Array;
+  readonly sessions = new Map<number, LaneSession>();
+  readonly timers = new Timers();
+  /** Choices that are not the topics' epochs: balancing, jitter, ids. A stream of its own, so that one does not shift the other. */
+  readonly prng: Prng;
+  /** Milliseconds since the epoch, read once per batch by whoever runs the lane. */
+  nowMs = 0;
+  /** Where the command stands, and who sent it. */
+  bytes: Uint8Array = EMPTY;
+  end = 0;
+  session = NOBODY;
+
+  constructor(options: LaneOptions, egress: Egress, metrics: Float64Array) {
+    this.options = options;
+    this.out = new LaneOutput(egress);
+    this.metrics = metrics;
+    this.prng = new Prng(options.seed, CHOICES_STREAM + options.index);
+  }
+
+  /** The sender of the command. */
+  knownSession(): LaneSession {
+    const session = this.sessions.get(this.session);
+    assert(session !== undefined, `command of session ${this.session} before its SESSION_OPEN`);
+    return session;
+  }
+
+  /** The options that stand first in the command's body, for commands whose body is only that. */
+  optionMap(header: MessageHeader): OptionMap {
+    return decodeOptions(this.bytes, header.bodyStart, this.end);
+  }
+
+  keyText(header: MessageHeader): string {
+    return this.text(header.keyStart, header.keyEnd);
+  }
+
+  text(start: number, end: number): string {
+    return TEXT.decode(this.bytes.slice(start, end)); // slice: TextDecoder refuses shared memory.
+  }
+}
+
+/** Epochs use the streams 0, 1, 2 … (one a lane). */
+const CHOICES_STREAM = 0x0c401ce5;

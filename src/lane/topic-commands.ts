@@ -1,0 +1,365 @@
+/**
+ * Commands on topics: PUBLISH, SUBSCRIBE, UNSUBSCRIBE, HISTORY and PRESENCE, and what a replaced lane must know of subscriptions.
+ *
+ * Thread: the lane's. Presence and replays have rooms of their own (topic-presence.ts, topic-replay.ts), queue groups too (groups/).
+ */
+import { hashBytes } from '../base/hash.ts';
+import { pack, unpack } from '../protocol/codec.ts';
+import { RelayError } from '../protocol/errors.ts';
+import type { MessageHeader } from '../protocol/header.ts';
+import {
+  decodeOptions,
+  hasNoOptions,
+  historyOptions,
+  type PublishOptions,
+  publishOptions,
+  type SubscribeOptions,
+  subscribeOptions,
+} from '../protocol/options.ts';
+import { JoinFlag } from '../protocol/records.ts';
+import { skipValue } from '../protocol/skip.ts';
+import { type Position, SLOW_CONSUMER_POLICIES, type SlowConsumerPolicy } from '../protocol/types.ts';
+import { queryHistory } from './history-query.ts';
+import { type LaneContext, type LaneSession, NOBODY, type OwnTopics } from './lane-context.ts';
+import { LaneMetric } from './lane-metrics.ts';
+import { PatternTable } from './pattern-table.ts';
+import { judgeRecovery, planReplay, type Recovery } from './recovery.ts';
+import type { Topic } from './topic.ts';
+import { TopicPresence } from './topic-presence.ts';
+import { TopicReplay } from './topic-replay.ts';
+import { TopicStore } from './topic-store.ts';
+
+interface RestoreOptions {
+  readonly topic: string;
+  readonly pattern?: boolean;
+  readonly presence?: { readonly data: unknown };
+}
+
+const NO_PUBLISH_OPTIONS: PublishOptions = { key: null, headers: null, ttlMs: Number.POSITIVE_INFINITY, echo: null };
+const EMPTY = new Uint8Array(0);
+const TEXT = new TextEncoder();
+
+export class TopicCommands implements OwnTopics {
+  readonly #lane: LaneContext;
+  readonly #topics: TopicStore;
+  readonly #patterns = new PatternTable();
+  readonly #presence: TopicPresence;
+  readonly #replay: TopicReplay;
+  readonly #restored = new Set<Topic>();
+  #subscriptionCount = 0;
+
+  constructor(lane: LaneContext) {
+    this.#lane = lane;
+    this.#topics = new TopicStore(lane.options, lane.metrics);
+    this.#presence = new TopicPresence(lane);
+    this.#replay = new TopicReplay(lane);
+  }
+
+  // ---- commands
+
+  /** Hot. */
+  publish(header: MessageHeader, keyHash: number): void {
+    const bytes = this.#lane.bytes;
+    const optionsStart = header.bodyStart;
+    let options = NO_PUBLISH_OPTIONS;
+    let payloadStart = optionsStart + 1;
+    if (!hasNoOptions(bytes, optionsStart)) {
+      payloadStart = skipValue(bytes, optionsStart, this.#lane.end);
+      options = publishOptions(decodeOptions(bytes, optionsStart, payloadStart));
+    }
+    const topic = this.#topicOf(header, keyHash);
+    if (topic.isReserved) throw new RelayError('FORBIDDEN', "names that begin with '$' belong to the relay");
+    const config = topic.config;
+    const payloadBytes = this.#lane.end - payloadStart;
+    if (payloadBytes > config.maxPayloadBytes) {
+      throw new RelayError('TOO_LARGE', 'payload is too large for its topic', {
+        payloadBytes,
+        maxPayloadBytes: config.maxPayloadBytes,
+      });
+    }
+    if (options.key !== null) {
+      const offset = topic.dedup.find(options.key, this.#lane.nowMs);
+      if (offset >= 0) {
+        this.#lane.metrics[LaneMetric.publishesDuplicate]!++;
+        if (header.id !== 0) this.#lane.out.publishOk(this.#lane.session, header.id, topic.duplicatePrefix, offset);
+        return;
+      }
+    }
+    const meta = this.#meta(topic, options);
+    this.#append(topic, meta, options.ttlMs, this.#lane.bytes, payloadStart, this.#lane.end);
+    if (options.key !== null) this.#rememberKey(topic, options.key);
+    const excluded = (options.echo ?? config.echo) ? NOBODY : this.#lane.session;
+    this.#fanout(topic, excluded, meta, this.#lane.bytes, payloadStart, this.#lane.end);
+    this.#lane.metrics[LaneMetric.publishes]!++;
+    if (header.id !== 0) this.#lane.out.publishOk(this.#lane.session, header.id, topic.okPrefix, topic.offset);
+  }
+
+  /** Hot. Into the stream, if the topic is one. */
+  #append(topic: Topic, meta: Uint8Array | null, ttlMs: number, bytes: Uint8Array, start: number, end: number): void {
+    topic.lastUsedMs = this.#lane.nowMs;
+    if (topic.history === null) return;
+    topic.offset++;
+    topic.history.append(topic.offset, this.#lane.nowMs, ttlMs, meta, bytes, start, end);
+    this.#topics.keepHistoryBound(topic);
+  }
+
+  /** Hot. To the topic's subscribers and those of the patterns that match it. */
+  #fanout(topic: Topic, excluded: number, meta: Uint8Array | null, bytes: Uint8Array, start: number, end: number): void {
+    const { out } = this.#lane;
+    if (topic.sessions.size > 0) out.fanout(topic.sub, excluded, null, topic.offset, meta, bytes, start, end);
+    const patternSubs = topic.patternSubs(this.#patterns);
+    for (let index = 0; index < patternSubs.length; index++) {
+      out.fanout(patternSubs[index] as number, excluded, topic.nameBytes, topic.offset, meta, bytes, start, end);
+    }
+  }
+
+  subscribe(header: MessageHeader, keyHash: number): void {
+    const options = this.#subscribeOptions(header);
+    const session = this.#lane.knownSession();
+    const topic = this.#topicOf(header, keyHash);
+    const policy = this.#policy(topic, options.policy);
+    if (options.presence !== undefined || options.watch) {
+      if (!topic.config.presence) throw new RelayError('BAD_REQUEST', 'the topic keeps no presence', { topic: topic.name });
+    }
+    if (options.presence !== undefined) this.#presence.enter(topic, session, options.presence.data);
+    else this.#presence.leave(topic, session, false);
+    if (!topic.sessions.has(session.session)) {
+      topic.sessions.add(session.session);
+      session.topics.push(topic);
+      this.#subscriptionCount++;
+    }
+    topic.lastUsedMs = this.#lane.nowMs;
+    topic.history?.evictExpired(this.#lane.nowMs);
+    const recovery = options.since === null ? null : judgeRecovery(topic, options.since, this.#lane.options);
+    if (recovery !== null) this.#replay.count(recovery);
+    const from = this.#replay.firstOffset(topic, options, recovery);
+    const plan = planReplay(topic, from, this.#lane.options, this.#lane.nowMs);
+    const flags =
+      (options.watch ? JoinFlag.WATCH : 0) |
+      (topic.history === null ? 0 : JoinFlag.HISTORY) |
+      (SLOW_CONSUMER_POLICIES.indexOf(policy) << JoinFlag.POLICY_SHIFT);
+    this.#lane.out.join(
+      { session: session.session, sub: topic.sub, flags, topic: topic.nameBytes, restore: restoreBytes(options) },
+      header.id,
+      { sub: topic.sub, epoch: topic.epoch, offset: topic.offset, ...recoveryFields(recovery), replay: plan.messageCount },
+    );
+    this.#replay.send(topic, session.session, plan.from, topic.offset);
+  }
+
+  subscribePattern(header: MessageHeader, sub: number): void {
+    const options = this.#subscribeOptions(header);
+    // The front has checked name and options: a pattern command runs in every lane, and all of them must take it alike.
+    const session = this.#lane.knownSession();
+    const name = this.#lane.keyText(header);
+    this.#patterns.join(name, sub, session.session);
+    if (!session.patterns.includes(name)) session.patterns.push(name);
+    const recovery: Recovery | null =
+      options.since === null && options.last === 0 ? null : { recovered: false, reason: 'NO_HISTORY' };
+    const flags = JoinFlag.PATTERN | (SLOW_CONSUMER_POLICIES.indexOf(options.policy ?? 'disconnect') << JoinFlag.POLICY_SHIFT);
+    this.#lane.out.join(
+      {
+        session: session.session,
+        sub,
+        flags,
+        topic: this.#lane.bytes.slice(header.keyStart, header.keyEnd),
+        restore: restoreBytes(options),
+      },
+      header.id,
+      { sub, epoch: null, offset: 0, ...recoveryFields(recovery), replay: 0 },
+    );
+  }
+
+  unsubscribe(header: MessageHeader, keyHash: number): void {
+    const topic = this.#topics.find(keyHash, this.#lane.bytes, header.keyStart, header.keyEnd);
+    const session = this.#lane.knownSession();
+    if (topic === undefined || !topic.sessions.has(session.session)) {
+      throw new RelayError('NOT_FOUND', 'not subscribed', { topic: this.#lane.keyText(header) });
+    }
+    this.#leaveTopic(topic, session, false);
+    session.topics.splice(session.topics.indexOf(topic), 1);
+    this.#lane.out.leave(session.session, topic.sub, header.id);
+  }
+
+  unsubscribePattern(header: MessageHeader, sub: number): void {
+    const session = this.#lane.knownSession();
+    const name = this.#lane.keyText(header);
+    const index = session.patterns.indexOf(name);
+    if (index >= 0) session.patterns.splice(index, 1);
+    this.#patterns.leave(name, session.session);
+    this.#lane.out.leave(session.session, sub, header.id);
+  }
+
+  history(header: MessageHeader, keyHash: number): void {
+    const options = historyOptions(
+      this.#lane.optionMap(header),
+      this.#lane.options.historyLimitDefault,
+      this.#lane.options.historyLimitMax,
+    );
+    const topic = this.#topicOf(header, keyHash);
+    const log = topic.history;
+    if (log === null) throw new RelayError('BAD_REQUEST', 'the topic keeps no history', { topic: topic.name });
+    log.evictExpired(this.#lane.nowMs);
+    const { entries, more } = queryHistory(topic, log, options, this.#lane.nowMs);
+    this.#lane.out.historyOk(
+      this.#lane.session,
+      header.id,
+      { epoch: topic.epoch, first: topic.first, offset: topic.offset, more },
+      entries,
+    );
+  }
+
+  presence(header: MessageHeader, keyHash: number): void {
+    this.#presence.query(header, this.#topicOf(header, keyHash));
+  }
+
+  /** Policy `pause`: the front stopped queueing after offset `after` and has room again. */
+  resume(session: number, keyHash: number, after: number, nameStart: number): void {
+    const topic = this.#topics.find(keyHash, this.#lane.bytes, nameStart, this.#lane.end);
+    if (topic === undefined || !topic.sessions.has(session)) return; // It has unsubscribed meanwhile.
+    this.#replay.resume(topic, session, after);
+  }
+
+  // ---- the relay's own topics (OwnTopics)
+
+  /** Publishes for the relay itself, to a name under `$` that placement.ts puts into this lane. `payload` is one encoded value. */
+  publishOwn(name: string, payload: Uint8Array): Position {
+    const topic = this.#ownTopic(name);
+    this.#append(topic, null, Number.POSITIVE_INFINITY, payload, 0, payload.length);
+    this.#fanout(topic, NOBODY, null, payload, 0, payload.length);
+    return { epoch: topic.epoch, offset: topic.offset };
+  }
+
+  /** Where the stream of that name stands; made if need be. */
+  ownPosition(name: string): Position {
+    const { epoch, offset } = this.#ownTopic(name);
+    return { epoch, offset };
+  }
+
+  /**
+   * The stream of a dead lane again, from its journal: the same epoch, `payloads` as the offsets from 1 on. Before any subscription is restored, and only
+   * for a name that has no topic yet.
+   */
+  rebuildOwn(name: string, epoch: string, payloads: readonly Uint8Array[]): void {
+    const topic = this.#ownTopic(name, epoch);
+    for (const payload of payloads) this.#append(topic, null, Number.POSITIVE_INFINITY, payload, 0, payload.length);
+  }
+
+  #ownTopic(name: string, epoch?: string): Topic {
+    const bytes = TEXT.encode(name);
+    return this.#topics.own(hashBytes(bytes, 0, bytes.length), bytes, this.#lane.nowMs, epoch);
+  }
+
+  // ---- sessions and time
+
+  sessionClosed(session: LaneSession, abrupt: boolean): void {
+    for (const topic of session.topics) this.#leaveTopic(topic, session, abrupt);
+    for (const name of session.patterns) this.#patterns.leave(name, session.session);
+  }
+
+  tick(): void {
+    this.#presence.tick();
+    this.#topics.sweepIdle(this.#lane.nowMs);
+    const { metrics } = this.#lane;
+    metrics[LaneMetric.topics] = this.#topics.size;
+    metrics[LaneMetric.subscriptions] = this.#subscriptionCount;
+    metrics[LaneMetric.patterns] = this.#patterns.size;
+    metrics[LaneMetric.historyBytes] = this.#topics.historyBytes;
+    metrics[LaneMetric.historyBytesReserved] = this.#topics.historyBytesReserved;
+  }
+
+  // ---- restore after this lane took another's place
+
+  restore(number: number, sub: number, at: number): void {
+    const { topic: name, pattern, presence } = unpack(this.#lane.bytes.subarray(at, this.#lane.end)) as RestoreOptions;
+    this.#lane.session = number;
+    const session = this.#lane.knownSession();
+    if (pattern === true) {
+      this.#patterns.join(name, sub, number);
+      session.patterns.push(name);
+      return;
+    }
+    const nameBytes = new TextEncoder().encode(name);
+    const hash = hashBytes(nameBytes, 0, nameBytes.length);
+    const topic = this.#topics.restore(hash, nameBytes, sub, this.#lane.nowMs);
+    this.#restored.add(topic);
+    topic.sessions.add(number);
+    session.topics.push(topic);
+    this.#subscriptionCount++;
+    if (presence !== undefined)
+      topic.presence.enter(session.name, number, presence.data ?? undefined, this.#lane.options.presenceMembersMax);
+  }
+
+  /** Every restored stream begins anew: its subscribers learn where, and that what lay between is lost. */
+  announceRestored(): void {
+    for (const topic of this.#restored) {
+      const data = { from: null, to: null, reason: 'LANE_RESTARTED', epoch: topic.epoch, offset: topic.offset };
+      this.#lane.out.fanoutEvent(topic.sub, NOBODY, null, 'lost', data, false);
+    }
+    this.#restored.clear();
+    for (const sub of this.#patterns.subs()) {
+      this.#lane.out.fanoutEvent(
+        sub,
+        NOBODY,
+        null,
+        'lost',
+        { from: null, to: null, reason: 'LANE_RESTARTED', epoch: null, offset: 0 },
+        false,
+      );
+    }
+  }
+
+  // ---- parts of commands
+
+  #meta(topic: Topic, options: PublishOptions): Uint8Array | null {
+    const { stampTime, stampPublisher } = topic.config;
+    if (options.headers === null && !stampTime && !stampPublisher) return null;
+    const meta: Record<string, unknown> = {};
+    if (stampPublisher) meta['publisher'] = this.#lane.sessions.get(this.#lane.session)?.name ?? '';
+    if (stampTime) meta['timeUs'] = BigInt(Math.round(this.#lane.nowMs * 1_000)); // BigInt: an integer on the wire, not a float.
+    if (options.headers !== null) meta['headers'] = options.headers;
+    return pack(meta);
+  }
+
+  #rememberKey(topic: Topic, key: string): void {
+    const { dedupWindowMs, dedupKeysMax } = this.#lane.options;
+    const shortened = topic.dedup.remember(key, topic.offset, this.#lane.nowMs + dedupWindowMs, this.#lane.nowMs, dedupKeysMax);
+    if (shortened) this.#lane.metrics[LaneMetric.dedupKeysEvicted]!++;
+  }
+
+  #leaveTopic(topic: Topic, session: LaneSession, abrupt: boolean): void {
+    topic.sessions.delete(session.session);
+    topic.lastUsedMs = this.#lane.nowMs;
+    this.#subscriptionCount--;
+    this.#presence.leave(topic, session, abrupt);
+  }
+
+  #topicOf(header: MessageHeader, keyHash: number): Topic {
+    return this.#topics.findOrMake(keyHash, this.#lane.bytes, header.keyStart, header.keyEnd, this.#lane.nowMs);
+  }
+
+  #policy(topic: Topic, asked: SlowConsumerPolicy | null): SlowConsumerPolicy {
+    const policy = asked ?? topic.config.slowConsumer;
+    if (policy !== 'pause' || topic.history !== null) return policy;
+    if (asked === 'pause')
+      throw new RelayError('BAD_REQUEST', "policy 'pause' needs a topic with history", { topic: topic.name });
+    return 'disconnect';
+  }
+
+  #subscribeOptions(header: MessageHeader): SubscribeOptions {
+    return subscribeOptions(this.#lane.optionMap(header), this.#lane.options.presenceBytesMax);
+  }
+}
+
+function recoveryFields(recovery: Recovery | null): object {
+  if (recovery === null) return {};
+  if (recovery.recovered) return { recovered: true };
+  const { reason, lost } = recovery;
+  return lost === undefined ? { recovered: false, reason } : { recovered: false, reason, lost };
+}
+
+/** What must survive this lane; most subscriptions have nothing of the kind. */
+function restoreBytes(options: SubscribeOptions): Uint8Array {
+  const { presence, conflateBy } = options;
+  if (presence === undefined && conflateBy === null) return EMPTY;
+  return pack({ ...(presence === undefined ? {} : { presence }), ...(conflateBy === null ? {} : { conflateBy }) });
+}

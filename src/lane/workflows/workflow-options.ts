@@ -1,0 +1,19 @@
+import type { WorkflowDefinition } from './definition.ts';
+
+/** What a lane is told of workflows. Plain data. Every bound is per lane unless said otherwise. */
+export interface WorkflowOptions {
+  /** Of the configuration, checked. Each lane uses those whose names hash to it. */
+  readonly definitions: readonly WorkflowDefinition[];
+  /** Names and versions, those of the configuration among them; over it DEFINE is answered LIMIT. */
+  readonly definitionsMax: number;
+  /** Runs that have not ended; over it START is answered OVERLOADED. */
+  readonly runsInFlightMax: number;
+  /** Ended runs whose state is kept for status and retry; the oldest goes. */
+  readonly runsEndedMax: number;
+  /** Input and results of one run; over it the run fails with TOO_LARGE. */
+  readonly runBytesMax: number;
+  /** Steps with a CALL in flight; over it steps wait. */
+  readonly stepsInFlightMax: number;
+  /** Told with OVERLOADED. */
+  readonly retryAfterMs: number;
+}
