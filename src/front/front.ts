@@ -29,6 +29,10 @@ import { CLOSED, LEAVING, OPEN, Session } from './session.ts';
 
 const FEATURES = ['history', 'presence', 'patterns', 'idempotency', 'groups', 'services', 'workflows'];
 
+/** Sessions whose timeouts one tick looks at, at least; and ticks in which all are looked at. */
+const SESSIONS_PER_TICK_MIN = 1_000;
+const TICKS_PER_ROUND = 10;
+
 export class Front {
   readonly metrics = new FrontMetrics();
   readonly ledger = new DropLedger();
@@ -39,6 +43,8 @@ export class Front {
   readonly #header = new MessageHeader();
   #connectionCount = 0;
   #nextSession = 1;
+  /** Where the next tick goes on; sees sessions that come and go meanwhile. */
+  #timeoutRound: Iterator<Session>;
   #drain: (DrainPlan & { readonly endsAtMs: number; readonly done: () => void }) | null = null;
 
   constructor(options: FrontOptions, lanes: Lanes, clock: Clock, journal: Journal = new MemoryJournal()) {
@@ -54,6 +60,7 @@ export class Front {
     };
     const hub = new Hub(options, events, this.metrics, this.ledger);
     this.#front = new FrontContext(options, clock, lanes, hub, journal, this.metrics, this.ledger);
+    this.#timeoutRound = this.#front.sessions.values();
     const patterns = new PatternCommands(this.#front);
     this.#router = new CommandRouter(this.#front, patterns);
     const agents = new LaneAgents(lanes, (connection) => this.open(connection, true));
@@ -170,13 +177,27 @@ export class Front {
   tick(): void {
     const nowMs = this.#front.clock.monotonicMs();
     this.#front.coarseNowMs = nowMs;
-    const { pingIntervalMs, pongTimeoutMs } = this.#front.options;
-    for (const session of this.#front.sessions.values()) {
+    this.#checkTimeouts(nowMs);
+    if (this.#drain !== null) this.#driveDrain(this.#drain, nowMs);
+    this.#front.lanes.flush();
+  }
+
+  /** A share of the sessions per tick, all of them within a second: a walk over 10,000 at once is half a millisecond that every message waits for. */
+  #checkTimeouts(nowMs: number): void {
+    const { sessions, options } = this.#front;
+    const { pingIntervalMs, pongTimeoutMs } = options;
+    for (let left = Math.max(SESSIONS_PER_TICK_MIN, Math.ceil(sessions.size / TICKS_PER_ROUND)); left > 0; left--) {
+      const next = this.#timeoutRound.next();
+      if (next.done === true) {
+        this.#timeoutRound = sessions.values();
+        return;
+      }
+      const session = next.value;
       const state = session.state;
       if (state.name === 'greeting') {
         if (state.deadlineMs > nowMs || session.internal) continue;
         this.metrics.helloTimeouts++;
-        this.#front.close(session, 'NO_HELLO', { helloTimeoutMs: this.#front.options.helloTimeoutMs });
+        this.#front.close(session, 'NO_HELLO', { helloTimeoutMs: options.helloTimeoutMs });
       } else if (state.name === 'closing') {
         if (state.deadlineMs <= nowMs) session.connection.terminate();
       } else if (!session.internal) {
@@ -189,8 +210,6 @@ export class Front {
         }
       }
     }
-    if (this.#drain !== null) this.#driveDrain(this.#drain, nowMs);
-    this.#front.lanes.flush();
   }
 
   // ---- shutdown

@@ -17,6 +17,8 @@ import { SendQueue } from './send-queue.ts';
 import type { Session } from './session.ts';
 
 const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
+/** Sessions that the list of a drain holds on to until the next one, gone or not. */
+const DIRTY_KEPT_MAX = 1_024;
 
 export interface Subscription {
   readonly sub: number;
@@ -68,6 +70,8 @@ export class Hub {
   readonly #subscriptions = new Map<number, Subscription>();
   /** Sessions with frames of the current drain. */
   readonly #dirty: Session[] = [];
+  /** How many of them count. A short list keeps its length: emptying it would give its memory back and grow it again in every drain. */
+  #dirtyCount = 0;
   readonly #tooSlow: Session[] = [];
   readonly #merged: Uint8Array;
   /** The last frame that had to be copied for a queue: slow members of one subscription share the copy. */
@@ -199,7 +203,7 @@ export class Hub {
         } else this.#queueMessage(member, frame);
       } else if (session.firstFrame === null) {
         session.firstFrame = frame;
-        this.#dirty.push(session);
+        this.#dirty[this.#dirtyCount++] = session;
       } else session.moreFrames.push(frame);
     }
     this.#metrics.deliveries += deliveries;
@@ -219,7 +223,7 @@ export class Hub {
     if (session.queue !== null) this.#queueControl(session, frame);
     else if (session.firstFrame === null) {
       session.firstFrame = frame;
-      this.#dirty.push(session);
+      this.#dirty[this.#dirtyCount++] = session;
     } else session.moreFrames.push(frame);
   }
 
@@ -236,9 +240,9 @@ export class Hub {
 
   /** Hands everything collected to the sockets. After this the drain's ring memory may be reused. */
   endDrain(): void {
-    const dirty = this.#dirty;
-    for (let index = 0; index < dirty.length; index++) this.#flush(dirty[index] as Session);
-    dirty.length = 0;
+    for (let index = 0; index < this.#dirtyCount; index++) this.#flush(this.#dirty[index] as Session);
+    if (this.#dirtyCount > DIRTY_KEPT_MAX) this.#dirty.length = 0;
+    this.#dirtyCount = 0;
     this.#copySource = this.#copy = null;
     this.#closeTooSlow();
   }
