@@ -28,6 +28,11 @@ export class Timers {
     return this.#heap.length - this.#cancelledCount;
   }
 
+  /** Timers in memory, cancelled ones that have not been dropped yet among them. */
+  get size(): number {
+    return this.#heap.length;
+  }
+
   /** When the next timer is due; Infinity without one. May be that of a cancelled one: a needless look, never a late one. */
   get nextDueMs(): number {
     return this.#heap[0]?.dueMs ?? Number.POSITIVE_INFINITY;
