@@ -54,7 +54,7 @@ export class Relay {
             {
               ...rings,
               laneCount: this.laneCount,
-              doorbell: config.doorbell === 'auto' ? 'messagePort' : config.doorbell,
+              doorbell: config.doorbell === 'auto' ? 'waitAsync' : config.doorbell,
               rearmEmptyTurns: config.rearmEmptyTurns,
               idleStrategy: config.idleStrategy,
               laneStallMs: config.laneStallMs,
