@@ -1,36 +1,25 @@
 /**
- * Pairs: the relay against its floor under the same load, in interleaved rounds, so that a slow minute of the machine hits both.
+ * Pairs: servers under the same load, in interleaved rounds, so that a slow minute of the machine hits all of them: the relay, its floor, its peers.
  *
  *   node bench/run-pairs.ts --name rooms-10k --connections 10000 --rooms 1000 --rate 1000 --duration 8
  *   node bench/run-pairs.ts --name smoke --rounds 1 --servers floor --connections 50 --rooms 5 --rate 100 --duration 1 --warmup 0.5
  *
  * Question: what do order, history, limits and lanes cost per delivery over plain uWebSockets.js? Not: absolute figures, which are the machine's.
  * Every run gets a fresh server. A run that a neighbour disturbed is marked and repeated once; the one of the two that was disturbed less counts.
- * Not quite equal work: the relay answers each publish (one OK to its sender) unless --no-acks is given; the floor answers nothing.
+ * Not quite equal work: the relay answers each publish (one OK to its sender) unless --no-acks is given; floor and peers answer nothing.
+ * A server that is not installed is skipped by name; a run that cannot be made is named in the results, and the others go on.
  * Flags besides --name, --rounds, --servers, --port and --settle go to the bench (see `relay bench --help`). Writes bench/results/NAME.json.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { type BenchResult, runBench } from '../src/cli/bench/command.ts';
+import { basename } from 'node:path';
+import process from 'node:process';
+import { type BenchResult, BenchRunError, runBench } from '../src/cli/bench/command.ts';
 import { type BenchOptions, parseFlags } from '../src/cli/bench/options.ts';
+import { installedServers, PEERS, type ServerKind, serverKind, splitServers } from './peers/kinds.ts';
 import { median, printTable, rotated } from './support/figures.ts';
 import { isDisturbed, leastDisturbed, measureQuietly, takenByOthers, waitForQuiet } from './support/quiet.ts';
-import { buildRelay, freePort, parseRelayName, relayArgs, startServer } from './support/server-process.ts';
+import { writeResults } from './support/results.ts';
+import { buildRelay, freePort, startServer } from './support/server-process.ts';
 
-interface ServerKind {
-  readonly target: BenchOptions['target'];
-  readonly path: string;
-  readonly args: (port: number) => readonly string[];
-}
-
-const FLOOR: ServerKind = { target: 'raw', path: '/', args: (port) => ['bench/peers/uws-floor.ts', '--port', String(port)] };
-
-/** `floor`, or a relay by its name. */
-function serverKind(name: string): ServerKind | null {
-  if (name === 'floor') return FLOOR;
-  const relay = parseRelayName(name);
-  if (relay === null) return null;
-  return { target: 'relay', path: '/v1/connect', args: (port) => relayArgs(port, relay.lanes, relay.settings) };
-}
 const DEFAULT_SERVERS = 'floor,relay-1,relay-0';
 
 const ROUNDS_MAX = 100;
@@ -52,6 +41,12 @@ interface Run {
   readonly result: BenchResult;
 }
 
+interface Failure {
+  readonly round: number;
+  readonly server: string;
+  readonly text: string;
+}
+
 const FIGURES = {
   'cpu us/delivery': (result: BenchResult) => result.cpuUsPerDelivery,
   'p50 ms': (result: BenchResult) => result.latencyMs.p50,
@@ -70,11 +65,6 @@ type Figure = keyof typeof FIGURES;
 const FIGURE_NAMES = Object.keys(FIGURES) as Figure[];
 /** What went wrong once is no less wrong for a median of 0: these are added up, over all runs. */
 const COUNTS: readonly Figure[] = ['lost', 'duplicated', 'reordered'];
-
-/** Commas separate servers, but a setting's value may hold some (JSON): a server begins with its name. */
-function splitServers(list: string): string[] {
-  return list.split(/,(?=floor|relay-)/);
-}
 
 function readSettings(argv: readonly string[]): Settings {
   const own: Record<string, string> = { rounds: '5', servers: DEFAULT_SERVERS, port: '0', settle: '60' };
@@ -96,7 +86,10 @@ function readSettings(argv: readonly string[]): Settings {
   };
   const servers = splitServers(own['servers'] ?? '');
   for (const server of servers) {
-    if (serverKind(server) === null) problems.push(`--servers: '${server}' is neither floor nor relay-LANES[+setting=value ...]`);
+    if (serverKind(server) === null)
+      problems.push(
+        `--servers: '${server}' is neither relay-LANES[+setting=value ...] nor one of ${Object.keys(PEERS).join(', ')}`,
+      );
   }
   const name = own['name'] ?? '';
   if (!/^[\w.-]+$/.test(name)) problems.push(`--name must be a file name of letters, digits, '.', '_' and '-', got '${name}'`);
@@ -109,11 +102,12 @@ function readSettings(argv: readonly string[]): Settings {
   const settings = {
     name,
     rounds: whole('rounds', 1, ROUNDS_MAX),
-    servers,
+    servers: installedServers(servers.filter((server) => serverKind(server) !== null)),
     port: whole('port', 0, 65_535),
     settleSecondsMax: whole('settle', 0, 3600),
     load: options,
   };
+  if (problems.length === 0 && settings.servers.length === 0) problems.push('--servers: none of them is installed');
   if (problems.length === 0) return settings;
   process.stderr.write(`run-pairs: wrong flags:\n${problems.map((problem) => `  ${problem}\n`).join('')}`);
   process.exit(2);
@@ -123,12 +117,12 @@ async function runOnce(settings: Settings, server: string): Promise<BenchResult>
   const kind = serverKind(server) as ServerKind;
   const port = settings.port === 0 ? await freePort() : settings.port;
   await waitForQuiet(settings.settleSecondsMax);
-  const running = await startServer(kind.args(port));
+  const running = await startServer(kind.command(port));
   try {
     return await runBench({
       ...settings.load,
-      // The floor knows no acks; asking for none is the relay's affair.
-      acks: kind.target === 'raw' ? true : settings.load.acks,
+      // Peers know no acks; asking for none is the relay's affair.
+      acks: kind.target === 'relay' ? settings.load.acks : true,
       url: `ws://127.0.0.1:${port}${kind.path}`,
       target: kind.target,
       pid: running.pid,
@@ -179,12 +173,25 @@ function summaryOf(server: string, figure: Figure): number {
   return runs.filter((run) => run.server === server).reduce((sum, run) => sum + (FIGURES[figure](run.result) ?? 0), 0);
 }
 
+/** A server that breaks under the load is a finding about that server; the others are still measured. */
+async function measured(server: string, round: number): Promise<BenchResult[]> {
+  try {
+    return await measureQuietly(() => runOnce(settings, server));
+  } catch (error) {
+    if (!(error instanceof BenchRunError)) throw error;
+    failures.push({ round, server, text: error.message });
+    process.stdout.write(`round ${round + 1}  ${server.padEnd(8)} could not be measured: ${error.message}\n`);
+    return [];
+  }
+}
+
 const settings = readSettings(process.argv.slice(2));
 buildRelay();
 const runs: Run[] = [];
+const failures: Failure[] = [];
 for (let round = 0; round < settings.rounds; round++) {
   for (const server of rotated(settings.servers, round)) {
-    for (const result of await measureQuietly(() => runOnce(settings, server))) {
+    for (const result of await measured(server, round)) {
       const run = { round, server, isDisturbed: isDisturbed(result), result };
       runs.push(run);
       process.stdout.write(
@@ -203,13 +210,15 @@ const medians = Object.fromEntries(
 );
 const comparisons = compare(runs, settings);
 const { assertions: _assertions, pid: _pid, url: _url, ...load } = settings.load;
-const results = new URL('results/', import.meta.url);
-mkdirSync(results, { recursive: true });
-const file = new URL(`${settings.name}.json`, results);
-writeFileSync(
-  file,
-  `${JSON.stringify({ name: settings.name, rounds: settings.rounds, load, medians, comparisons, runs }, null, 2)}\n`,
-);
+const file = writeResults(settings.name, {
+  name: settings.name,
+  rounds: settings.rounds,
+  load,
+  medians,
+  comparisons,
+  failures,
+  runs,
+});
 
 process.stdout.write(`\nmedians of ${settings.rounds} rounds; lost, duplicated and reordered are sums over all runs\n`);
 printTable([
@@ -231,4 +240,4 @@ if (comparisons.length > 0) {
     ]),
   ]);
 }
-process.stdout.write(`\nwritten to bench/results/${settings.name}.json\n`);
+process.stdout.write(`\nwritten to ${basename(file)}\n`);

@@ -40,34 +40,64 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
 
+/** What is started, from the project's root. */
+export interface ServerCommand {
+  /** Default: this Node. */
+  readonly executable?: string;
+  readonly args: readonly string[];
+  /** What it says when it can be connected to. Default: 'listening'. */
+  readonly readyText?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** All that it says, as it comes. */
+  readonly onOutput?: (text: string) => void;
+}
+
 export interface ServerProcess {
   readonly pid: number;
   /** As an operator would end it; resolves when it is gone. */
   stop(): Promise<void>;
 }
 
-/** `args` as for node, from the project's root. Resolves when it says that it is listening. */
-export async function startServer(args: readonly string[]): Promise<ServerProcess> {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
+/** A command, or the arguments of node. Resolves when it says that it is listening. */
+export async function startServer(command: ServerCommand | readonly string[]): Promise<ServerProcess> {
+  const {
+    executable,
+    args,
+    readyText = 'listening',
+    env,
+    onOutput,
+  }: ServerCommand = 'args' in command ? command : { args: command };
+  const flags = executable === undefined ? ['--disable-warning=ExperimentalWarning'] : [];
+  const child = spawn(executable ?? process.execPath, [...flags, ...args], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
   });
   children.add(child);
   child.once('exit', () => children.delete(child));
+  if (onOutput !== undefined) {
+    child.stdout.on('data', (chunk: Buffer) => onOutput(chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => onOutput(chunk.toString()));
+  }
   let said = '';
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(
-      () => reject(new Error(`no 'listening' within ${LISTEN_TIMEOUT_MS} ms from: ${args.join(' ')}\n${said}`)),
+      () => reject(new Error(`no '${readyText}' within ${LISTEN_TIMEOUT_MS} ms from: ${args.join(' ')}\n${said}`)),
       LISTEN_TIMEOUT_MS,
     );
     const listen = (chunk: Buffer): void => {
       said = (said + chunk.toString()).slice(-SAID_LENGTH_MAX);
-      if (!said.includes('listening')) return;
+      if (!said.includes(readyText)) return;
       clearTimeout(timer);
       resolve();
     };
     child.stdout.on('data', listen);
     child.stderr.on('data', listen);
+    child.once('error', (error) => {
+      clearTimeout(timer);
+      children.delete(child);
+      reject(error);
+    });
     child.once('exit', (code, signal) => {
       clearTimeout(timer);
       reject(new Error(`the server ended (${signal ?? code}): ${args.join(' ')}\n${said}`));

@@ -19,7 +19,6 @@ import {
   PUBLISH_ID_FIRST,
   type PublishTemplate,
   READ_OTHER,
-  rawPublishTemplate,
   relayPublishTemplate,
   SUBSCRIBE_ID,
 } from './frames.ts';
@@ -29,7 +28,6 @@ import {
   CONNECT_ATTEMPTS_MAX,
   CONNECT_BACKOFF_MS,
   CONNECT_TIMEOUT_MS,
-  CONNECTIONS_PER_ADDRESS_MAX,
   CONNECTS_IN_FLIGHT_MAX,
   DRAIN_MS_MAX,
   DRAIN_TURN_MS,
@@ -46,6 +44,7 @@ import {
   writePayload,
   writeUint32,
 } from './payload.ts';
+import { type PeerCodec, peerCodec } from './peers/codec.ts';
 import {
   type Member,
   messageCount,
@@ -59,7 +58,7 @@ import {
 import { RawWebSocket, type SocketHandler } from './raw-websocket.ts';
 import { nowUs } from './shared-clock.ts';
 import { SEQUENCE_ANY, Tally } from './tally.ts';
-import { type Destination, socketTarget } from './target.ts';
+import { type Destination, destinationOf, socketTarget } from './target.ts';
 import { Ticker } from './ticker.ts';
 
 /** Where a connection stands. Held as one byte per connection, not as objects: there are tens of thousands. */
@@ -73,7 +72,8 @@ export class Generator implements SocketHandler {
   readonly #options: WorkerOptions;
   readonly #runId: number;
   readonly #plan: ProcessPlan;
-  readonly #isRaw: boolean;
+  /** Null: the server is a relay. */
+  readonly #peer: PeerCodec | null;
   readonly #streamTotal: number;
   readonly #messages: number;
   readonly #warmupMessages: number;
@@ -131,21 +131,19 @@ export class Generator implements SocketHandler {
     this.#runId = runId;
     this.#processIndex = processIndex;
     this.#fail = fail;
-    this.#isRaw = options.target === 'raw';
+    this.#peer = peerCodec(options.target, {
+      joined: (tag) => this.#entered(tag),
+      payload: (tag, bytes, at, payloadBytes) => this.#takePayload(tag, bytes, at, payloadBytes, this.#counts.lastReceiptUs),
+      answer: (tag, frame) => this.#sockets[tag]?.send(frame),
+      fault: fail,
+    });
     this.#plan = planProcess(options, processIndex);
     this.#streamTotal = streamCount(options);
     this.#messages = messageCount(options);
     this.#warmupMessages = warmupCount(options);
     this.#prng = new Prng(options.seed, processIndex + 1);
     this.#pacer = new ConnectPacer(options.connectRate / options.processes, CONNECTS_IN_FLIGHT_MAX, (tag) => this.#open(tag));
-    const url = new URL(options.url);
-    this.#destination = {
-      host: url.hostname,
-      port: url.port === '' ? 80 : Number(url.port),
-      path: url.pathname + url.search,
-      isRaw: this.#isRaw,
-      spreadsAddresses: options.connections > CONNECTIONS_PER_ADDRESS_MAX && url.hostname.startsWith('127.'),
-    };
+    this.#destination = destinationOf(options, this.#peer);
 
     const members = this.#plan.members;
     this.#publisherTag = options.mode === 'reconnect' ? members.length : -1;
@@ -161,9 +159,10 @@ export class Generator implements SocketHandler {
     this.#tally = new Tally(members.length * options.publishers);
     this.#schedule = new Schedule(this.#plan.streams, this.#streamTotal, this.#messages, options.rate);
     this.#roomNames = this.#plan.streams.map((stream) => Buffer.from(roomName(runId, stream % options.rooms)));
-    this.#template = this.#isRaw
-      ? rawPublishTemplate(options.payloadBytes, runId)
-      : relayPublishTemplate(roomName(runId, 0).length, options.payloadBytes, runId);
+    const roomBytes = roomName(runId, 0).length;
+    this.#template =
+      this.#peer?.publishTemplate(roomBytes, options.payloadBytes, runId) ??
+      relayPublishTemplate(roomBytes, options.payloadBytes, runId);
     // Slow members are another class of receiver, so the check is made once per socket and not once per message.
     this.#slowHandler = {
       socketOpened: (socket) => this.socketOpened(socket),
@@ -206,8 +205,11 @@ export class Generator implements SocketHandler {
 
   socketOpened(socket: RawWebSocket): void {
     const { tag } = socket;
-    if (this.#isRaw) this.#entered(tag);
-    else if (tag === this.#publisherTag) socket.send(helloFrame());
+    if (this.#peer !== null) {
+      const greeting = this.#peer.opened(tag, this.#roomNameOf(tag));
+      if (greeting === null) this.#entered(tag);
+      else socket.send(greeting);
+    } else if (tag === this.#publisherTag) socket.send(helloFrame());
     else socket.send(joinFrame(this.#roomNameOf(tag), this.#sinceOf(tag)));
   }
 
@@ -275,7 +277,7 @@ export class Generator implements SocketHandler {
     const receivedUs = nowUs();
     this.#counts.lastReceiptUs = receivedUs;
     const { tag } = socket;
-    if (this.#isRaw) this.#takePayload(tag, bytes, start, end - start, receivedUs);
+    if (this.#peer !== null) this.#peer.read(tag, bytes, start, end);
     else {
       const reader = this.#reader;
       let at = start;
@@ -456,13 +458,11 @@ export class Generator implements SocketHandler {
       return;
     }
     const { frame, idAt, roomAt, payloadAt } = this.#template;
-    if (idAt >= 0) {
-      if (this.#options.acks) {
-        writeUint32(frame, idAt, PUBLISH_ID_FIRST + message);
-        this.#answersOwed++;
-      }
-      frame.set(this.#roomNames[place] as Uint8Array, roomAt);
+    if (idAt >= 0 && this.#options.acks) {
+      writeUint32(frame, idAt, PUBLISH_ID_FIRST + message);
+      this.#answersOwed++;
     }
+    if (roomAt >= 0) frame.set(this.#roomNames[place] as Uint8Array, roomAt);
     writePayload(frame, payloadAt, stream, sequence, dueUs, sentUs - dueUs);
     // The kernel did not take all of it: the rest is read from this buffer later, so the next message needs another one.
     if (!socket.send(frame)) this.#template = { ...this.#template, frame: frame.slice() };
@@ -548,7 +548,7 @@ export class Generator implements SocketHandler {
   }
 
   #isComplete(): boolean {
-    if (!this.#schedule.isDone || (this.#options.acks && !this.#isRaw && this.#answersOwed > 0)) return false;
+    if (!this.#schedule.isDone || (this.#options.acks && this.#answersOwed > 0)) return false;
     return hasEverything(this.#plan.members, this.#options, this.#tally, ({ index, isChurner }) => {
       // A churner that is away is owed nothing. Whoever was cut is owed everything, and has to come back for it.
       const status = this.#status[index];

@@ -11,7 +11,8 @@ import { messageCount } from './plan.ts';
 
 export const MODES = ['fanout', 'rooms', 'churn', 'slow', 'reconnect'] as const;
 export type Mode = (typeof MODES)[number];
-export const TARGETS = ['relay', 'raw'] as const;
+/** What the server speaks; see peers/codec.ts. */
+export const TARGETS = ['relay', 'raw', 'socket.io', 'nats'] as const;
 export type TargetKind = (typeof TARGETS)[number];
 
 export interface BenchOptions {
@@ -106,7 +107,7 @@ const NUMBER_FLAGS: Readonly<Record<string, NumberFlag>> = {
 const TEXT_FLAGS: Readonly<Record<string, string>> = {
   url: 'where to connect',
   mode: MODES.join(', '),
-  target: 'relay, or raw: a server that sends to the room in ?room= whatever it gets (bench/peers/uws-floor.ts)',
+  target: 'relay, or a peer: socket.io, nats, or raw, which sends to the room in ?room= whatever it gets (see bench/peers)',
   json: 'write all figures as JSON to FILE, or to stdout with -',
   hgrm: 'write the latency distribution to FILE',
   assert: "fail unless these hold, such as 'p99<5,lost=0'",
@@ -244,9 +245,9 @@ function checkOptions(options: BenchOptions, problems: string[]): void {
     );
   }
   if (processes > connections) problems.push(`--processes must not be more than --connections: ${processes}, ${connections}`);
-  if (options.target === 'raw' && mode === 'reconnect')
-    problems.push('--mode reconnect needs --target relay: raw has nothing to recover from');
-  if (options.target === 'raw' && !options.acks) problems.push('--no-acks needs --target relay: raw has no acks');
+  if (options.target !== 'relay' && mode === 'reconnect')
+    problems.push(`--mode reconnect needs --target relay: ${options.target} has nothing to recover from`);
+  if (options.target !== 'relay' && !options.acks) problems.push(`--no-acks needs --target relay: ${options.target} has no acks`);
   if (PUBLISH_ID_FIRST + messageCount(options) > PUBLISH_ID_MAX)
     problems.push('--rate and --duration together are more than 2^32 messages');
   if (Math.round(options.rate * options.durationSeconds) < 1) {

@@ -24,6 +24,8 @@ export interface SocketTarget {
   /** With the query. */
   readonly path: string;
   readonly subprotocol: string | null;
+  /** Text messages are handed on like binary ones; otherwise they are a fault. Default false. */
+  readonly takesText?: boolean;
   /** Source address, where one address would run out of ports. */
   readonly localAddress: string | null;
 }
@@ -124,7 +126,7 @@ export class RawWebSocket implements FrameSink {
   }
 
   frameMessage(bytes: Uint8Array, start: number, end: number, isText: boolean): void {
-    if (isText) this.frameFault('a text message');
+    if (isText && this.#target.takesText !== true) this.frameFault('a text message');
     else this.#handler.socketMessage(this, bytes, start, end);
   }
 

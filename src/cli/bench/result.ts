@@ -4,6 +4,7 @@
  * Counts and latencies are of the measured part; `lost`, `duplicated` and `reordered` count the warmup too, for nothing may go wrong there either.
  */
 import type { LatencySummaryMs } from '../../telemetry/latency-histogram.ts';
+import type { LatencyCurve } from './curve.ts';
 import type { Mode, TargetKind } from './options.ts';
 
 export interface BenchResult {
@@ -36,6 +37,8 @@ export interface BenchResult {
 
   /** From the moment a message was due to its receipt by each member. */
   readonly latencyMs: LatencySummaryMs;
+  /** The same as a curve, to be drawn. */
+  readonly latencyCurve: LatencyCurve;
   /** The same from the moment it was really sent: what is left when the generator's own lateness is taken away. */
   readonly fromSendMs: LatencySummaryMs;
   /** How late the generator sent. High figures mean that the machine, not the server, was the limit. */

@@ -8,6 +8,7 @@ import { randomInt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { LatencyHistogram } from '../../telemetry/latency-histogram.ts';
+import { latencyCurve } from './curve.ts';
 import { entryUrl, hasEntries } from './entry-url.ts';
 import type { FromWorker, Refusal, ToWorker, WorkerReport } from './ipc.ts';
 import { type BenchOptions, completeOptions } from './options.ts';
@@ -121,6 +122,7 @@ async function conduct(options: BenchOptions, crew: Crew): Promise<BenchResult> 
     reordered: total('reordered'),
     foreign: total('foreign'),
     latencyMs: latency.summaryMs(),
+    latencyCurve: latencyCurve(latency),
     fromSendMs: fromSend.summaryMs(),
     generatorLagMs: { p50: lagMs.p50, p99: lagMs.p99, max: lagMs.max },
     connectMs: connectTime.summaryMs(),
