@@ -176,7 +176,11 @@ function summaryOf(server: string, figure: Figure): number {
 /** A server that breaks under the load is a finding about that server; the others are still measured. */
 async function measured(server: string, round: number): Promise<BenchResult[]> {
   try {
-    return await measureQuietly(() => runOnce(settings, server));
+    const results = await measureQuietly(() => runOnce(settings, server));
+    const foreign = results.reduce((sum, result) => sum + result.foreign, 0);
+    // Not the load that was asked for: a room got what was not meant for it, or got it changed. A figure of that compares nothing.
+    if (foreign > 0) throw new BenchRunError(`${foreign} messages came that were not for their receivers`);
+    return results;
   } catch (error) {
     if (!(error instanceof BenchRunError)) throw error;
     failures.push({ round, server, text: error.message });

@@ -4,7 +4,7 @@
  *
  *   node bench/peers/socket-io-server.ts --port 9001        prints `listening PORT`; SIGTERM ends it
  *
- * A connection joins the room in the query of its handshake; an event `m` goes to everyone in it, the sender too.
+ * A connection joins the room named in its `auth` (the request is let go, so its query is not there any more); an event `m` goes to everyone in it, the sender too.
  * Not used: `eiows`, the other WebSocket server that the page names; it is compiled at installation, and what is not in the lock file is not compared.
  */
 import { createServer } from 'node:http';
@@ -27,7 +27,7 @@ io.engine.on('connection', (rawSocket: { request: unknown }) => {
   rawSocket.request = null;
 });
 io.on('connection', (socket) => {
-  const room = String(socket.handshake.query['room']);
+  const room = String(socket.handshake.auth['room']);
   socket.join(room);
   socket.on(SOCKET_IO_EVENT, (payload) => io.to(room).emit(SOCKET_IO_EVENT, payload));
 });

@@ -2,19 +2,18 @@
  * Socket.IO 4 over its WebSocket transport, with the MessagePack parser that its documentation advises for binary payloads.
  *
  *   server  text    0{"sid": …}                                      engine.io is open
- *   client  binary  {type: 0, nsp: "/"}                              CONNECT
+ *   client  binary  {type: 0, data: {room}, nsp: "/"}                CONNECT, its data is what Socket.IO calls auth
  *   server  binary  {type: 0, data: {sid}, nsp: "/"}                 connected: the server has joined the room by then
  *   both    binary  {type: 2, data: ["m", bin], nsp: "/"}            an event
  *   server  text    2        client  text  3                         engine.io's ping and pong
  *
- * The room is in the URL: the server reads it from the handshake. An event is one WebSocket message of one MessagePack map, whose keys may
- * stand in any order.
+ * An event is one WebSocket message of one MessagePack map, whose keys may stand in any order.
  */
 import { pack } from '../../../protocol/codec.ts';
 import { readUint16, readUint32, skipValue } from '../../../protocol/skip.ts';
 import { frame, type PublishTemplate } from '../frames.ts';
 import { writePayloadConstants } from '../payload.ts';
-import { type PeerCodec, type PeerSink, withRoom } from './codec.ts';
+import type { PeerCodec, PeerSink } from './codec.ts';
 
 /** The event's name: as short as can be, for it travels with every message. */
 export const SOCKET_IO_EVENT = 'm';
@@ -30,7 +29,6 @@ const TEXT_FRAME = 0x81;
 /** First bytes of MessagePack maps are 0x80 and above, those of engine.io's text packets are digits. */
 const FIXMAP = 0x80;
 
-const CONNECT = frame(pack({ type: TYPE_CONNECT, nsp: '/' }));
 const PONG = frame(Uint8Array.of(0x33));
 PONG[0] = TEXT_FRAME;
 
@@ -42,12 +40,12 @@ export class SocketIoCodec implements PeerCodec {
     this.#sink = sink;
   }
 
-  pathOf(path: string, room: string): string {
-    return withRoom(path, room);
+  pathOf(path: string): string {
+    return path;
   }
 
-  opened(): Uint8Array {
-    return CONNECT;
+  opened(_tag: number, room: string): Uint8Array {
+    return frame(pack({ type: TYPE_CONNECT, nsp: '/', data: { room } }));
   }
 
   publishTemplate(_roomBytes: number, payloadBytes: number, runId: number): PublishTemplate {
