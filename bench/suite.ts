@@ -1,21 +1,14 @@
 /**
  * The suite behind docs/performance.md: each scenario is one call of run-pairs.ts and one JSON in bench/results/.
  *
- *   npm run bench:suite                       all of it, about 40 minutes on 2 quiet cores: what was disturbed is repeated once
+ *   npm run bench:suite                       all of it, about 100 minutes on 2 quiet cores: what was disturbed is repeated once
  *   npm run bench:suite -- --only rooms-10k   scenarios whose name begins so
+ *   npm run bench:suite -- --only ws-         the WebSocket suites at 1,000, 5,000 and 10,000 connections, about 60 minutes
  *   npm run bench:suite -- --list
  *
- * Then `npm run docs` renders the tables. Load goes to this machine only.
+ * Then `npm run bench:report` renders the tables and plots. Load goes to this machine only.
  */
-import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-
-interface Scenario {
-  readonly name: string;
-  readonly servers: readonly string[];
-  readonly load: Readonly<Record<string, string | number>>;
-}
+import { runScenarios, type Scenario } from './support/scenarios.ts';
 
 const ALL = ['floor', 'relay-1', 'relay-0'];
 const DOORBELLS = ['messagePort', 'waitAsync'].flatMap((doorbell) =>
@@ -53,32 +46,41 @@ const SCENARIOS: readonly Scenario[] = [
     servers: ['relay-1', 'relay-0'],
     load: { ...TEN_THOUSAND, mode: 'reconnect', rooms: 1_000, rate: 500, duration: 12 },
   },
+  ...[1_000, 5_000, 10_000].flatMap(webSocketSuites),
 ];
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const { values } = parseArgs({
-  options: { only: { type: 'string', default: '' }, rounds: { type: 'string', default: '5' }, list: { type: 'boolean' } },
-});
-const chosen = SCENARIOS.filter(({ name }) => name.startsWith(values.only));
-if (values.list === true || chosen.length === 0) {
-  process.stdout.write(`${SCENARIOS.map(({ name }) => name).join('\n')}\n`);
-  process.exit(chosen.length === 0 ? 2 : 0);
-}
-for (const { name, servers, load } of chosen) {
-  process.stdout.write(`\n== ${name}\n`);
-  const flags = Object.entries(load).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
-  const args = [
-    'bench/run-pairs.ts',
-    '--settle',
-    '2',
-    '--name',
-    name,
-    '--rounds',
-    values.rounds,
-    '--servers',
-    servers.join(','),
-    ...flags,
+/** The five things that WebSockets do, at one number of connections. */
+function webSocketSuites(connections: number): Scenario[] {
+  const size = `${connections / 1_000}k`;
+  const load = { ...TEN_THOUSAND, connections };
+  return [
+    // Rooms of 10, 10,000 deliveries a second whatever the size: what connections cost that are merely more.
+    { name: `ws-rooms-${size}`, servers: ALL, load: { ...load, rooms: connections / 10, rate: 1_000 } },
+    // One room with everybody in it: 20,000 deliveries a second in as many bursts as that makes. The latency is that of the last of a burst, too.
+    { name: `ws-fanout-${size}`, servers: ALL, load: { ...load, mode: 'fanout', rate: 20_000 / connections } },
+    // A twentieth leaves each second and comes back half a second later.
+    {
+      name: `ws-churn-${size}`,
+      servers: ALL,
+      load: { ...load, mode: 'churn', rooms: connections / 10, rate: 500, 'churn-rate': connections / 20, duration: 10 },
+    },
+    // Some stop reading. At 1,000 messages are large, so that they get past what the kernel holds for them (some 4 MB each) and the policy acts;
+    // at more that would be more bytes than the machine moves, and the question is whether the others notice.
+    {
+      name: `ws-slow-${size}`,
+      servers: ['relay-1', 'relay-0'],
+      load:
+        connections === 1_000
+          ? { ...load, mode: 'slow', rooms: 100, rate: 500, payload: 32_768, duration: 30 }
+          : { ...load, mode: 'slow', rooms: connections / 10, rate: 1_000, payload: 512, duration: 10 },
+    },
+    // Everybody is cut at once and comes back with recovery while publishing goes on.
+    {
+      name: `ws-reconnect-${size}`,
+      servers: ['relay-1', 'relay-0'],
+      load: { ...load, mode: 'reconnect', rooms: connections / 10, rate: 500, duration: 12 },
+    },
   ];
-  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
-  if (status !== 0) process.exit(status ?? 1);
 }
+
+runScenarios(SCENARIOS, 5);
