@@ -213,6 +213,9 @@ const medians = Object.fromEntries(
   ]),
 );
 const comparisons = compare(runs, settings);
+const versions = Object.fromEntries(
+  settings.servers.map((server) => [server, serverKind(server)?.version() ?? null]).filter(([, version]) => version !== null),
+);
 const { assertions: _assertions, pid: _pid, url: _url, ...load } = settings.load;
 const file = writeResults(settings.name, {
   name: settings.name,
@@ -220,6 +223,7 @@ const file = writeResults(settings.name, {
   load,
   medians,
   comparisons,
+  versions,
   failures,
   runs,
 });

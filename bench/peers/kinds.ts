@@ -3,6 +3,8 @@
  *
  * A name is `relay-LANES`, with settings behind plus signs (`relay-1+doorbell=waitAsync`), or one of PEERS.
  */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +17,8 @@ export interface ServerKind {
   /** Of the url, with its query. */
   readonly path: string;
   readonly command: (port: number) => ServerCommand;
+  /** What is compared, in the results; null: this project. */
+  readonly version: () => string | null;
   /** What is not installed and how to get it; null: it can run. */
   readonly missing: () => string | null;
 }
@@ -34,27 +38,42 @@ function missingPackages(...names: readonly string[]): string | null {
   return missing.length === 0 ? null : `${missing.join(', ')} not installed (npm ci)`;
 }
 
+/** Read from the folder: not every package lets its package.json be imported. */
+function packageVersion(name: string): string {
+  const file = new URL(`../../node_modules/${name}/package.json`, import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
 const script = (file: string) => (port: number) => ({ args: [`bench/peers/${file}`, '--port', String(port)] });
 
 /** In the order of the report. */
 export const PEERS: Readonly<Record<string, ServerKind>> = {
-  floor: { target: 'raw', path: '/', command: script('uws-floor.ts'), missing: () => null },
+  floor: {
+    target: 'raw',
+    path: '/',
+    command: script('uws-floor.ts'),
+    version: () => packageVersion('@uwsjs/linux-x64-22'),
+    missing: () => null,
+  },
   ws: {
     target: 'raw',
     path: '/',
     command: script('ws-server.ts'),
+    version: () => packageVersion('ws'),
     missing: () => missingPackages('ws', 'bufferutil'),
   },
   'socket.io': {
     target: 'socket.io',
     path: '/socket.io/?EIO=4&transport=websocket',
     command: script('socket-io-server.ts'),
+    version: () => packageVersion('socket.io'),
     missing: () => missingPackages('socket.io', 'socket.io-msgpack-parser', 'bufferutil'),
   },
   bun: {
     target: 'raw',
     path: '/',
     command: (port) => ({ executable: BUN, args: ['bench/peers/bun-server.ts', '--port', String(port)] }),
+    version: () => packageVersion('@oven/bun-linux-x64'),
     missing: () => (isExecutable(BUN) ? null : '@oven/bun-linux-x64 not installed (npm ci; Linux on x64 only)'),
   },
   nats: {
@@ -65,6 +84,7 @@ export const PEERS: Readonly<Record<string, ServerKind>> = {
       args: ['--config', writeNatsConfig(port)],
       readyText: 'Server is ready',
     }),
+    version: () => /v([\d.]+)/.exec(execFileSync(natsServer() ?? 'nats-server', ['--version']).toString())?.[1] ?? null,
     missing: () =>
       natsServer() === null ? "nats-server not installed (Debian's package nats-server, or NATS_SERVER=its path)" : null,
   },
@@ -76,7 +96,7 @@ export function serverKind(name: string): ServerKind | null {
   const relay = parseRelayName(name);
   if (relay === null) return null;
   const command = (port: number): ServerCommand => ({ args: relayArgs(port, relay.lanes, relay.settings) });
-  return { target: 'relay', path: '/v1/connect', command, missing: () => null };
+  return { target: 'relay', path: '/v1/connect', command, version: () => null, missing: () => null };
 }
 
 /** Commas separate servers, but a setting's value may hold some (JSON): a server begins with its name. */

@@ -20,8 +20,8 @@ export function writeResults(name: string, value: object): string {
 }
 
 export function resultsText(value: object): string {
-  // A list of figures, or of lists of figures, takes one line.
-  const numbers = /\[[\d\s.,e+[\]-]*\]/g;
+  // A list of figures, or of lists of figures, takes one line. Texts have no line breaks in JSON, so none of them is taken for one.
+  const numbers = /\[\n[\d\s.,e+[\]-]*\]/g;
   return `${JSON.stringify(value, null, 2).replace(numbers, (list) => list.replace(/\s+/g, ' ').replace(/\[ /g, '[').replace(/ \]/g, ']'))}\n`;
 }
 

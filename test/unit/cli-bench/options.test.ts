@@ -91,7 +91,11 @@ for (const { name, flags, want } of [
     flags: '--mode storm',
     want: "--mode must be one of fanout, rooms, churn, slow, reconnect, got 'storm'",
   },
-  { name: 'an unknown target', flags: '--target nats', want: "--target must be one of relay, raw, got 'nats'" },
+  {
+    name: 'an unknown target',
+    flags: '--target mqtt',
+    want: "--target must be one of relay, raw, socket.io, nats, got 'mqtt'",
+  },
   { name: 'a pid that is no number', flags: '--pid self', want: "--pid must be a process id, got 'self'" },
   { name: 'a pid without a process', flags: '--pid 4194999', want: '--pid: there is no process 4194999' },
   { name: 'no URL', flags: '--url localhost', want: "--url must be a ws:// address, got 'localhost'" },
@@ -122,6 +126,11 @@ for (const { name, flags, want } of [
     name: 'acks of a server without acks',
     flags: '--target raw --no-acks',
     want: '--no-acks needs --target relay: raw has no acks',
+  },
+  {
+    name: 'recovery from a peer',
+    flags: '--target nats --mode reconnect',
+    want: '--mode reconnect needs --target relay: nats has nothing to recover from',
   },
   { name: 'a run without a publish', flags: '--rate 0.1 --duration 1', want: '--rate 0.1 for 1 s publishes nothing' },
   {
