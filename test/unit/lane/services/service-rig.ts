@@ -4,7 +4,7 @@
 import type { LaneOptions } from '../../../../src/lane/lane-options.ts';
 import type { ServiceRule } from '../../../../src/lane/services/service-config.ts';
 import type { ServiceOptions } from '../../../../src/lane/services/service-options.ts';
-import { pack } from '../../../../src/protocol/codec.ts';
+import { pack, packMessage } from '../../../../src/protocol/codec.ts';
 import { IngressKind, SendFlag, withNumbers } from '../../../../src/protocol/records.ts';
 import { LANE_DEFAULTS } from '../../../support/options.ts';
 import { LaneRig, type Out } from '../lane-rig.ts';
@@ -92,7 +92,8 @@ export class ServiceRig {
 
   /** The instance of the newest call answers it. */
   answer(payload: unknown = 'done', options: object | null = null, { session, callId } = this.lastInvoke): Out[] {
-    return this.say(session, [7, callId, options, payload]);
+    // packMessage: numbers of calls grow beyond 32 bits.
+    return this.note(this.lane.bytes(session, packMessage(7, callId, options, payload)));
   }
 
   /** Everything the session was told. */
