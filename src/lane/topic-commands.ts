@@ -12,6 +12,7 @@ import {
   hasNoOptions,
   historyOptions,
   type PublishOptions,
+  presenceQueryOptions,
   publishOptions,
   type SubscribeOptions,
   subscribeOptions,
@@ -209,7 +210,8 @@ export class TopicCommands implements OwnTopics {
   }
 
   presence(header: MessageHeader, keyHash: number): void {
-    this.#presence.query(header, this.#topicOf(header, keyHash));
+    const { countOnly } = presenceQueryOptions(this.#lane.optionMap(header)); // First: a bad command makes no topic.
+    this.#presence.query(header, this.#topicOf(header, keyHash), countOnly);
   }
 
   /** Policy `pause`: the front stopped queueing after offset `after` and has room again. */
@@ -233,6 +235,11 @@ export class TopicCommands implements OwnTopics {
   ownPosition(name: string): Position {
     const { epoch, offset } = this.#ownTopic(name);
     return { epoch, offset };
+  }
+
+  hasRoomForOwn(name: string): boolean {
+    const bytes = TEXT.encode(name);
+    return this.#topics.hasRoomFor(hashBytes(bytes, 0, bytes.length), bytes, this.#lane.nowMs);
   }
 
   /**

@@ -6,7 +6,6 @@
 import { pack } from '../protocol/codec.ts';
 import { RelayError } from '../protocol/errors.ts';
 import type { MessageHeader } from '../protocol/header.ts';
-import { presenceQueryOptions } from '../protocol/options.ts';
 import { REPLY_BYTES_MAX } from './history-query.ts';
 import { type LaneContext, type LaneSession, NOBODY } from './lane-context.ts';
 import { LaneMetric } from './lane-metrics.ts';
@@ -36,8 +35,7 @@ export class TopicPresence {
   }
 
   /** PRESENCE. */
-  query(header: MessageHeader, topic: Topic): void {
-    const { countOnly } = presenceQueryOptions(this.#lane.optionMap(header));
+  query(header: MessageHeader, topic: Topic, countOnly: boolean): void {
     if (!topic.config.presence) throw new RelayError('BAD_REQUEST', 'the topic keeps no presence', { topic: topic.name });
     const count = topic.presenceKnown?.count ?? 0;
     if (countOnly) {
