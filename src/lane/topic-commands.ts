@@ -12,7 +12,6 @@ import {
   hasNoOptions,
   historyOptions,
   type PublishOptions,
-  presenceQueryOptions,
   publishOptions,
   type SubscribeOptions,
   subscribeOptions,
@@ -210,8 +209,7 @@ export class TopicCommands implements OwnTopics {
   }
 
   presence(header: MessageHeader, keyHash: number): void {
-    const { countOnly } = presenceQueryOptions(this.#lane.optionMap(header)); // First: a bad command makes no topic.
-    this.#presence.query(header, this.#topicOf(header, keyHash), countOnly);
+    this.#presence.query(header, () => this.#topicOf(header, keyHash));
   }
 
   /** Policy `pause`: the front stopped queueing after offset `after` and has room again. */

@@ -6,6 +6,7 @@
 import { pack } from '../protocol/codec.ts';
 import { RelayError } from '../protocol/errors.ts';
 import type { MessageHeader } from '../protocol/header.ts';
+import { presenceQueryOptions } from '../protocol/options.ts';
 import { REPLY_BYTES_MAX } from './history-query.ts';
 import { type LaneContext, type LaneSession, NOBODY } from './lane-context.ts';
 import { LaneMetric } from './lane-metrics.ts';
@@ -34,8 +35,10 @@ export class TopicPresence {
     }
   }
 
-  /** PRESENCE. */
-  query(header: MessageHeader, topic: Topic, countOnly: boolean): void {
+  /** PRESENCE. `topicOf` makes the topic if need be: bad options must not. */
+  query(header: MessageHeader, topicOf: () => Topic): void {
+    const { countOnly } = presenceQueryOptions(this.#lane.optionMap(header));
+    const topic = topicOf();
     if (!topic.config.presence) throw new RelayError('BAD_REQUEST', 'the topic keeps no presence', { topic: topic.name });
     const count = topic.presenceKnown?.count ?? 0;
     if (countOnly) {
