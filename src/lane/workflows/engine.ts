@@ -10,6 +10,7 @@ import { JournalOp } from '../../protocol/records.ts';
 import { skipValue } from '../../protocol/skip.ts';
 import type { LaneContext, OwnTopics } from '../lane-context.ts';
 import { LaneMetric } from '../lane-metrics.ts';
+import { judgeStage } from './join.ts';
 import { encodeRunEntry } from './journal-entry.ts';
 import { LiveRun, type LiveStage, Lot, topicOf } from './live-run.ts';
 import { forEachElements, runResult, stepPayload, undoPayload } from './payloads.ts';
@@ -205,28 +206,16 @@ export class Engine implements CallEvents {
 
   /** Is the stage over, by its join? */
   #judge(live: LiveRun, plan: StagePlan, stage: StageRun): boolean {
+    const verdict = judgeStage(plan, stage, this.#lane.nowMs);
+    if (verdict === 'goesOn') return false;
+    if (verdict !== 'succeeded') {
+      this.#emit(live, { kind: 'stageFailed', stage: plan.name, reason: verdict });
+      return true;
+    }
     const { steps, succeeded, failed } = stage;
-    const count = steps.length;
-    const left = count - succeeded - failed;
-    const { join } = plan;
-    if (join === 'all') {
-      if (failed > 0) return this.#failStage(live, plan, firstFailure(stage));
-      return left === 0 && this.#succeedStage(live, plan, stage);
-    }
-    if ('quorum' in join) {
-      if (succeeded >= join.quorum) return this.#succeedStage(live, plan, stage);
-      if (succeeded + left >= join.quorum) return false;
-      const text = `the quorum cannot be reached: quorum=${join.quorum}, steps=${count}, failed=${failed}`;
-      return this.#failStage(live, plan, { code: failed === 0 ? 'BAD_REQUEST' : firstFailure(stage).code, text });
-    }
-    const isDue = this.#lane.nowMs >= stage.startedAtMs + join.deadlineMs;
-    if (left > 0 && !isDue) return false;
-    if (succeeded > 0 || count === 0) return this.#succeedStage(live, plan, stage);
-    if (left === 0) return this.#failStage(live, plan, firstFailure(stage));
-    return this.#failStage(live, plan, {
-      code: 'TIMEOUT',
-      text: `no step in time: deadlineMs=${join.deadlineMs}, steps=${count}`,
-    });
+    this.#emit(live, { kind: 'stageSucceeded', stage: plan.name, succeeded, failed, leftOut: steps.length - succeeded - failed });
+    this.#callOff(live.stages[plan.index] as LiveStage, true);
+    return true;
   }
 
   #startStage(live: LiveRun, plan: StagePlan): void {
@@ -243,17 +232,6 @@ export class Engine implements CallEvents {
     this.#emit(live, { kind: 'stageStarted', stage: plan.name, steps });
     this.#armJoin(live, plan.index);
     this.#armLot(live, live.stages[plan.index] as LiveStage, live.run.stage(plan.index).steps.entries());
-  }
-
-  #succeedStage(live: LiveRun, { name: stage, index }: StagePlan, { steps, succeeded, failed }: StageRun): true {
-    this.#emit(live, { kind: 'stageSucceeded', stage, succeeded, failed, leftOut: steps.length - succeeded - failed });
-    this.#callOff(live.stages[index] as LiveStage, true);
-    return true;
-  }
-
-  #failStage(live: LiveRun, { name: stage }: StagePlan, reason: Reason): true {
-    this.#emit(live, { kind: 'stageFailed', stage, reason });
-    return true;
   }
 
   /** The run will not succeed: what is in flight is called off and waited for, then what has succeeded is undone. */
@@ -574,11 +552,6 @@ export class Engine implements CallEvents {
 
 function hasRoom(lot: Lot, { concurrency }: StagePlan): boolean {
   return lot.ready.length > 0 && lot.calls.size < concurrency;
-}
-
-function firstFailure({ steps }: StageRun): Reason {
-  for (const { state } of steps) if (state.name === 'failed') return state.reason;
-  return { code: 'INTERNAL', text: 'no step has failed' };
 }
 
 /** Two levels around it, the message's and the event's, and it is still as deep as a message may be. */
