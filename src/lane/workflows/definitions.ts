@@ -13,6 +13,7 @@ export class Definitions {
   readonly #options: WorkflowOptions;
   /** By name, by version. */
   readonly #plans = new Map<string, Map<number, Plan>>();
+  readonly #newest = new Map<string, number>();
   #count = 0;
 
   constructor(options: WorkflowOptions, isMine: (name: string) => boolean) {
@@ -30,7 +31,7 @@ export class Definitions {
   find(name: string, version = 0): Plan | undefined {
     const versions = this.#plans.get(name);
     if (versions === undefined) return undefined;
-    return versions.get(version === 0 ? Math.max(...versions.keys()) : version);
+    return versions.get(version === 0 ? (this.#newest.get(name) as number) : version);
   }
 
   get(name: string, version: number): Plan {
@@ -83,6 +84,7 @@ export class Definitions {
     }
     if (!versions.has(plan.version)) this.#count++;
     versions.set(plan.version, plan);
+    this.#newest.set(plan.name, Math.max(plan.version, this.#newest.get(plan.name) ?? 0));
   }
 }
 

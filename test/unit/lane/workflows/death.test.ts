@@ -5,7 +5,7 @@
  */
 import t, { type Test } from 'tap';
 import { Prng } from '../../../../src/base/prng.ts';
-import type { StageDefinition } from '../../../../src/lane/workflows/definition.ts';
+import { type StageDefinition, sourcesOf } from '../../../../src/lane/workflows/definition.ts';
 import { type Any, type Call, stage, WorkflowRig } from './workflow-rig.ts';
 
 const SEEDS = 120;
@@ -54,18 +54,43 @@ function answer({ rig, prng }: World, call: Call): void {
 
 function act({ rig, prng }: World, runs: readonly Any[]): void {
   const { run } = prng.pick(runs);
-  rig.run(run, prng.pick(['pause', 'resume', 'resume', 'resume', 'cancel']));
+  rig.run(run, prng.pick(['pause', 'resume', 'resume', 'resume', 'cancel', 'retry', 'retry']));
+}
+
+function stageOf(step: string): string {
+  return step.replace('undo ', '').replace(/\[.*/, '');
+}
+
+/** Does a stage take anything, however far, from one of these? */
+function comesAfter(stages: readonly StageDefinition[], name: string, sources: ReadonlySet<string>): boolean {
+  const stage = stages.find((candidate) => candidate.name === name);
+  return (
+    stage !== undefined &&
+    sourcesOf(stage as unknown as Record<string, unknown>).some(
+      (source) => sources.has(source) || comesAfter(stages, source, sources),
+    )
+  );
 }
 
 /** Events of one topic, as history has them, and what must hold of any run's. */
-function checkEvents(t: Test, topic: string, { epoch, messages }: Any, startEpoch: string): void {
+function checkEvents(
+  t: Test,
+  topic: string,
+  { epoch, messages }: Any,
+  startEpoch: string,
+  stages: readonly StageDefinition[],
+): void {
   t.equal(epoch, startEpoch, 'the same stream through all deaths');
   t.same(
     messages.map(([offset]: Any[]) => offset),
     messages.map((_: unknown, index: number) => index + 1),
     'no gap, no duplicate',
   );
+  let ends = 0;
+  let letters = 0;
+  let retries = 0;
   const succeeded = new Set<string>();
+  const undone = new Set<string>();
   const attempts = new Map<string, number>();
   for (const [, , event] of messages) {
     const step = `${event.kind.startsWith('comp') ? 'undo ' : ''}${event.stage}[${event.index}]`;
@@ -78,14 +103,22 @@ function checkEvents(t: Test, topic: string, { epoch, messages }: Any, startEpoc
       t.notOk(succeeded.has(step), `${topic}: ${step} is accepted once`);
       t.equal(event.attempt, attempts.get(step), `${topic}: ${step} is accepted of its last attempt`);
       succeeded.add(step);
+      if (event.kind === 'compensated') undone.add(event.stage);
+    }
+    if (event.kind === 'succeeded' || event.kind === 'failed' || event.kind === 'cancelled') ends++;
+    if (event.kind === 'failed') t.ok(event.reason.code.length > 0, 'it fails with a reason');
+    if (event.kind === 'deadLettered') t.equal(++letters, ends, 'and one dead letter');
+    if (event.kind === 'retried') {
+      retries++;
+      // What was undone runs again, and with it what came of it: of the other stages nothing does.
+      if (undone.size > 0)
+        for (const known of [...succeeded])
+          if (undone.has(stageOf(known)) || comesAfter(stages, stageOf(known), undone)) succeeded.delete(known);
+      undone.clear();
+      for (const known of [...succeeded]) if (known.startsWith('undo ')) succeeded.delete(known);
     }
   }
-  const ends = messages.filter(([, , { kind }]: Any[]) => kind === 'succeeded' || kind === 'failed' || kind === 'cancelled');
-  t.equal(ends.length, 1, `${topic} ends once`);
-  if (ends[0][2].kind === 'failed') {
-    t.ok(ends[0][2].reason.code.length > 0, 'with its reason');
-    t.equal(messages.filter(([, , { kind }]: Any[]) => kind === 'deadLettered').length, 1, 'and a dead letter');
-  }
+  t.equal(ends, 1 + retries, `${topic} ends once, and once more for every retry`);
 }
 
 /** What a watcher saw: every offset once and in order; what is missing was named by a `lost` event. */
@@ -109,7 +142,8 @@ for (let seed = 1; seed <= SEEDS; seed++) {
     const prng = new Prng(seed);
     const rig = new WorkflowRig({}, { seed });
     const world: World = { rig, prng, deaths: { count: 0 } };
-    rig.define(prng.pick(SHAPES), prng.nextBoolean(0.3) ? { deadlineMs: prng.nextInt(500, 10_000) } : {});
+    const stages = prng.pick(SHAPES);
+    rig.define(stages, prng.nextBoolean(0.3) ? { deadlineMs: prng.nextInt(500, 10_000) } : {});
     const runs = Array.from({ length: RUNS }, () => rig.start([1, 2, 3]));
     const subs = new Map<string, number>();
     for (const { topic, epoch } of runs) {
@@ -145,7 +179,7 @@ for (let seed = 1; seed <= SEEDS; seed++) {
     t.ok(isOver(), `all runs ended after ${turns} turns, ${world.deaths.count} deaths`);
     for (const { topic, epoch } of runs) {
       const history = rig.history(topic);
-      checkEvents(t, topic, history, epoch);
+      checkEvents(t, topic, history, epoch, stages);
       checkWatched(t, rig.watched, subs.get(topic) as number, history.messages.length);
     }
   });
