@@ -19,6 +19,7 @@ const METHOD_BYTES_MAX = 128;
 const WORKFLOW_NAME_BYTES_MAX = 200;
 const WORKFLOW_NAME_TOKENS_MAX = 14;
 const BACKOFF_MS_MAX = 3_600_000;
+const PROBLEMS_MAX = 1_000;
 /** What is told of a definition that is wrong all over. */
 const PROBLEMS_TOLD_MAX = 20;
 const STAGE_NAME = /^[A-Za-z0-9_-]{1,64}$/;
@@ -335,7 +336,8 @@ class DefinitionCheck {
   }
 
   #problem(at: string, text: string): void {
-    this.problems.push(`${this.#path}${at}${at === '' ? '' : ' '}${text}`);
+    // Somebody who means harm may send a map of nothing but mistakes.
+    if (this.problems.length < PROBLEMS_MAX) this.problems.push(`${this.#path}${at}${at === '' ? '' : ' '}${text}`);
   }
 }
 

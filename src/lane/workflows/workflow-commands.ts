@@ -39,6 +39,8 @@ const RUN_ID_LENGTH = 12;
 const DEFINITION_KEY = new TextEncoder().encode('definition');
 /** A reply must fit into one ring record, whatever the ring's size. */
 const REPLY_BYTES_MAX = 262_144;
+/** The newest ones. */
+const VERSIONS_SHOWN_MAX = 1_000;
 
 export class WorkflowCommands {
   readonly #lane: LaneContext;
@@ -275,12 +277,14 @@ export class WorkflowCommands {
 
   #showDefinition(header: MessageHeader, workflow: string, version: number): void {
     const plan = this.#definitions.get(workflow, version);
-    this.#ok(header, {
-      workflow,
-      version: plan.version,
-      versions: this.#definitions.versionsOf(workflow),
-      definition: plan.definition,
-    });
+    const definitionBytes = plan.canonical.length;
+    if (definitionBytes > REPLY_BYTES_MAX)
+      throw new RelayError('TOO_LARGE', 'the definition is too large for one answer', {
+        definitionBytes,
+        definitionBytesMax: REPLY_BYTES_MAX,
+      });
+    const versions = this.#definitions.versionsOf(workflow).slice(-VERSIONS_SHOWN_MAX);
+    this.#ok(header, { workflow, version: plan.version, versions, definition: plan.definition });
   }
 
   /** Payload bytes as they are, in a map around them. */
