@@ -47,7 +47,7 @@ export function renderHelp(): string {
 
 export function renderConfigDocs(): string {
   const groups = [...byGroup()].map(([group, names]) => `## ${group}\n\n${names.map(renderSetting).join('\n')}`);
-  return [HEAD, ...groups, crossCheckSection(), topicRuleSection(), serviceRuleSection()].join('\n');
+  return [HEAD, ...groups, crossCheckSection(), topicRuleSection(), serviceRuleSection(), WORKFLOW_SECTION].join('\n');
 }
 
 const HEAD = `# Configuration
@@ -183,6 +183,28 @@ ${[
 ].join('\n')}
 `;
 }
+
+const WORKFLOW_SECTION = `## Workflow definitions
+
+\`workflows\` is a list of definitions, the same maps as DEFINE takes; [workflows](workflows.md#definition) has every key, bound and default. All problems of
+all definitions are told at once, and no name and version may stand twice. A definition of the configuration cannot be changed by DEFINE; a new version can be added.
+
+\`\`\`json
+{
+  "workflows": [
+    {
+      "name": "report",
+      "version": 1,
+      "stages": [
+        { "name": "split", "service": "documents", "method": "split" },
+        { "name": "render", "service": "renderer", "method": "render", "forEach": "split", "concurrency": 8 },
+        { "name": "bind", "service": "documents", "method": "bind", "input": "render" }
+      ]
+    }
+  ]
+}
+\`\`\`
+`;
 
 function byGroup(): Map<string, SettingName[]> {
   return Map.groupBy(SETTING_NAMES, (name) => SETTINGS[name].group);

@@ -317,7 +317,7 @@ export const SETTINGS = {
   // ---- workflows
   workflows: list<WorkflowDefinition>('a list of workflow definitions', {
     group: WORKFLOWS,
-    what: 'Definitions, see docs/workflows.md. On the command line and in the environment as JSON.',
+    what: 'Definitions, see [workflows](workflows.md). On the command line and in the environment as JSON.',
   }),
   workflowDefinitionsMax: integer(1_000, [1, 100_000], {
     group: WORKFLOWS,
@@ -452,6 +452,13 @@ export const CROSS_CHECKS: readonly CrossCheck[] = [
     must: `messageBytesMax + ${COMMAND_HEAD_BYTES + RECORD_HEADER_BYTES} must be at most an eighth of ingressRingBytes`,
     because: 'a record must fit into the ring wherever it starts',
     holds: ({ messageBytesMax, ingressRingBytes }) => messageBytesMax + COMMAND_HEAD_BYTES <= payloadBytesMaxOf(ingressRingBytes),
+  },
+  {
+    settings: ['messageBytesMax', 'egressRingBytes'],
+    must: `messageBytesMax + ${MESSAGE_HEAD_BYTES_MAX} must be at most an eighth of egressRingBytes`,
+    because: 'what a call or a step brings in goes out again as one record',
+    holds: ({ messageBytesMax, egressRingBytes }) =>
+      messageBytesMax + MESSAGE_HEAD_BYTES_MAX <= payloadBytesMaxOf(egressRingBytes),
   },
   {
     settings: ['payloadBytesMax', 'sendQueueBytesMax'],

@@ -5,6 +5,7 @@
  */
 import { parseServiceRules } from '../lane/services/service-config.ts';
 import { parseTopicRules, type TopicRule } from '../lane/topic-config.ts';
+import { parseDefinitions } from '../lane/workflows/definition.ts';
 import { renderHelp } from './config-docs.ts';
 import {
   CROSS_CHECKS,
@@ -90,6 +91,7 @@ class Draft {
     const config = this.#values as unknown as RelayConfig;
     this.#checkTopics(config);
     this.#checkServices(config);
+    this.#checkWorkflows(config);
     for (const { settings, must, because, holds } of CROSS_CHECKS) {
       if (settings.some((name) => this.#invalid.has(name)) || holds(config)) continue;
       const facts = settings.map((name) => `${name}=${config[name]} (${this.#originOf(name)})`).join(', ');
@@ -131,6 +133,18 @@ class Draft {
   #checkServices(config: RelayConfig): void {
     if (this.#invalid.has('services')) return;
     this.problems.push(...parseServiceRules(config.services, this.origins.get('services') ?? 'services').problems);
+  }
+
+  /** Every definition by itself, and how many there are: a lane may get all of them. */
+  #checkWorkflows(config: RelayConfig): void {
+    if (this.#invalid.has('workflows')) return;
+    const path = this.origins.get('workflows') ?? 'workflows';
+    const timeoutMsMax = this.#invalid.has('callDeadlineMsMax') ? Number.MAX_SAFE_INTEGER : config.callDeadlineMsMax;
+    this.problems.push(...parseDefinitions(config.workflows, { timeoutMsMax }, path));
+    if (this.#invalid.has('workflowDefinitionsMax') || config.workflows.length <= config.workflowDefinitionsMax) return;
+    this.problems.push(
+      `${path} must have at most workflowDefinitionsMax definitions; got ${config.workflows.length}, workflowDefinitionsMax=${config.workflowDefinitionsMax} (${this.#originOf('workflowDefinitionsMax')})`,
+    );
   }
 
   #originOf(name: SettingName): string {

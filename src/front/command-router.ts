@@ -13,6 +13,7 @@ import { placementHash } from '../protocol/placement.ts';
 import { COMMAND_HEAD_BYTES, IngressKind } from '../protocol/records.ts';
 import { servicesOptions } from '../protocol/service-options.ts';
 import { MessageType, SPEC_BY_TYPE } from '../protocol/types.ts';
+import { runPatternOptions } from '../protocol/workflow-options.ts';
 import type { FrontContext } from './front-context.ts';
 import { laneIndexOf } from './lane-replay.ts';
 import type { PatternCommands } from './pattern-commands.ts';
@@ -67,7 +68,15 @@ export class CommandRouter {
         this.#query(session, header, bytes, start, 'services');
         return;
       case MessageType.RUN:
-        if (this.#nameKind(header, bytes) === NameKind.PATTERN) this.#query(session, header, bytes, start, 'runs');
+        if (this.#nameKind(header, bytes) === NameKind.PATTERN)
+          this.#query(
+            session,
+            header,
+            bytes,
+            start,
+            'runs',
+            runPatternOptions(decodeOptions(bytes, header.bodyStart, header.end)).limit,
+          );
         else this.#forward(session, header, bytes, start);
         return;
       case MessageType.PING:
@@ -127,7 +136,7 @@ export class CommandRouter {
   }
 
   /** To every lane for its part of the answer; what names one thing is asked of its lane all the same, so that there is one form of answer. */
-  #query(session: Session, header: MessageHeader, bytes: Uint8Array, start: number, field: string): void {
+  #query(session: Session, header: MessageHeader, bytes: Uint8Array, start: number, field: string, countMax?: number): void {
     this.#nameKind(header, bytes);
     // Here, because a lane has no way to refuse its part of an answer.
     if (header.type === MessageType.SERVICES) servicesOptions(decodeOptions(bytes, header.bodyStart, header.end));
@@ -135,7 +144,7 @@ export class CommandRouter {
     if (header.id === 0) throw new RelayError('BAD_REQUEST', `${SPEC_BY_TYPE[header.type]?.name} without an id asks for nothing`);
     for (let lane = 0; lane < lanes.count; lane++) this.#front.introduce(session, lane);
     if (!lanes.allHaveRoom(COMMAND_HEAD_BYTES + header.end - start)) this.#front.refuseOverloaded(-1);
-    const query = queries.begin(session.number, header.id, field, lanes.count);
+    const query = queries.begin(session.number, header.id, field, lanes.count, countMax);
     for (let lane = 0; lane < lanes.count; lane++) {
       lanes.tryWrite(lane, IngressKind.QUERY, session.number, query, bytes, start, header.end);
     }

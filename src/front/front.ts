@@ -63,7 +63,7 @@ export class Front {
     this.#timeoutRound = this.#front.sessions.values();
     const patterns = new PatternCommands(this.#front);
     this.#router = new CommandRouter(this.#front, patterns);
-    const agents = new LaneAgents(lanes, (connection) => this.open(connection, true));
+    const agents = new LaneAgents(lanes, options.messageBytesMax, (connection) => this.open(connection, true));
     this.#records = new LaneRecords(this.#front, this.#router, patterns, agents, (agent) => this.onClose(agent, 1006));
     this.#gate = new AdmissionGate(options, this.metrics, this.#front.coarseNowMs);
   }

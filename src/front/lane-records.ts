@@ -3,11 +3,10 @@
  *
  * Thread: front only. Called by pool/ in drains: nothing here may call back into a drain.
  */
-import { assert } from '../base/assert.ts';
 import { pack, unpack } from '../protocol/codec.ts';
 import { CLOSE_CODES, type CloseCodeName } from '../protocol/codes.ts';
 import { RelayError } from '../protocol/errors.ts';
-import { MessageHeader, readHeader, scanMessage } from '../protocol/header.ts';
+import { describeHeaderFault, HeaderFault, MessageHeader, readHeader, scanMessage } from '../protocol/header.ts';
 import type { LaneEvents } from '../protocol/lane-port.ts';
 import {
   CLOSE_HEAD_BYTES,
@@ -23,6 +22,7 @@ import {
   SEND_HEAD_BYTES,
   SendFlag,
 } from '../protocol/records.ts';
+import { describeSkipFault } from '../protocol/skip.ts';
 import { MessageType } from '../protocol/types.ts';
 import type { CommandRouter } from './command-router.ts';
 import type { FrontContext } from './front-context.ts';
@@ -160,8 +160,12 @@ export class LaneRecords implements LaneEvents {
   /** A command of the lane itself. What the front refuses goes back to the lane like any other answer. */
   #onRequest(agent: Session, bytes: Uint8Array, start: number, end: number): void {
     const header = new MessageHeader();
-    assert(scanMessage(bytes, start, end, header), 'a lane requests with a message of the protocol');
+    const isMessage = scanMessage(bytes, start, end, header);
+    const { messageBytesMax } = this.#front.options;
     try {
+      // The lane builds its messages around payloads of clients: what it gets wrong must cost the step, never the front.
+      if (!isMessage) throw new RelayError('BAD_REQUEST', describeFault(header));
+      if (end - start > messageBytesMax) throw new RelayError('TOO_LARGE', undefined, { bytes: end - start, messageBytesMax });
       this.#router.route(agent, header, bytes, start);
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
@@ -281,4 +285,8 @@ export class LaneRecords implements LaneEvents {
     this.#replay.replay(lane);
     this.#front.lanes.flush();
   }
+}
+
+function describeFault(header: MessageHeader): string {
+  return header.fault === HeaderFault.FRAMING ? describeSkipFault(header.skipFault) : describeHeaderFault(header);
 }

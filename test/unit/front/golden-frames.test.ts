@@ -7,6 +7,8 @@ import { Rig } from './http-rig.ts';
 /** Frames that are right as bytes and answered with an error here, and which. */
 const REFUSED: Readonly<Record<string, number>> = {
   UNSUBSCRIBE: 103, // Nobody has subscribed to the pattern.
+  START: 103, // Nobody has defined the workflow.
+  RUN: 103,
   'HELLO without options': 112, // HELLO was said.
   'HELLO with everything': 112,
   CALL: 109, // Nobody serves anything here.
