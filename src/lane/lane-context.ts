@@ -26,7 +26,7 @@ export interface LaneSession {
 
 /** The relay's own topics, for the parts of the lane that tell of themselves; topic-commands.ts implements it. */
 export interface OwnTopics {
-  publishOwn(name: string, payload: Uint8Array): Position;
+  publishOwn(name: string, payload: Uint8Array, headers?: Readonly<Record<string, string>>): Position;
   ownPosition(name: string): Position;
   rebuildOwn(name: string, epoch: string, payloads: readonly Uint8Array[]): void;
 }

@@ -15,6 +15,7 @@ import {
   JOIN_HEAD_BYTES,
   JoinFlag,
   LEAVE_HEAD_BYTES,
+  PAIR_HEAD_BYTES,
   RESUME_HEAD_BYTES,
   SEND_HEAD_BYTES,
   withNumbers,
@@ -35,7 +36,7 @@ type Message = any[];
 
 /** One egress record, decoded. `message` is null where the record carries none. */
 export interface Out {
-  readonly kind: 'send' | 'fanout' | 'join' | 'leave';
+  readonly kind: 'send' | 'fanout' | 'join' | 'leave' | 'deliver' | 'request';
   /** 0 for a fan-out. */
   readonly session: number;
   readonly sub: number;
@@ -206,6 +207,10 @@ function decode(kind: number, payload: Uint8Array): Out {
         flags: view.getUint32(8, true),
         ...messageAt(payload, FANOUT_HEAD_BYTES),
       };
+    case EgressKind.DELIVER:
+      return { ...none, kind: 'deliver', session: first, sub: second, ...messageAt(payload, PAIR_HEAD_BYTES) };
+    case EgressKind.REQUEST:
+      return { ...none, kind: 'request', ...messageAt(payload, PAIR_HEAD_BYTES) };
     case EgressKind.LEAVE:
       return { ...none, kind: 'leave', session: first, sub: second, ...messageAt(payload, LEAVE_HEAD_BYTES) };
     case EgressKind.JOIN: {
