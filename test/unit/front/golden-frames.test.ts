@@ -7,6 +7,8 @@ import { Rig } from './http-rig.ts';
 /** Frames that are right as bytes and answered with an error here, and which. */
 const REFUSED: Readonly<Record<string, number>> = {
   UNSUBSCRIBE: 103, // Nobody has subscribed to the pattern.
+  ACK: 103, // Nobody is a member of a group.
+  'ACK of several, to be given again later': 103,
   'HELLO without options': 112, // HELLO was said.
   'HELLO with everything': 112,
 };
