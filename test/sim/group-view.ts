@@ -11,6 +11,8 @@ export class GroupView {
   readonly name: string;
   readonly #items: readonly GroupItem[];
   #at: number;
+  /** Dropped out of turn: events between them are still to come. */
+  readonly #dropped = new Set<number>();
   readonly #fail: (what: string) => never;
 
   /** `items`: all that groups give the session on the topic, `at`: how many of them stood in front of the OK. */
@@ -22,27 +24,43 @@ export class GroupView {
   }
 
   message(topic: TopicModel, ordinal: number, attempt: number): void {
-    const due = this.#items[this.#at++];
+    const due = this.#take();
     if (due?.kind !== 'message' || due.topic !== topic || due.ordinal !== ordinal || due.attempt !== attempt)
       this.#fail(`group ${this.name} gave message ${ordinal}, attempt ${attempt}; due is ${show(due)}`);
   }
 
   /** An event that the group tells its members. `isLeaving`: messages that waited in front of it may have been thrown away, events are not. */
   event(kind: string, data: unknown, isLeaving: boolean): void {
-    while (isLeaving && this.#items[this.#at]?.kind === 'message') this.#at++;
-    const due = this.#items[this.#at++];
+    let due = this.#take();
+    while (isLeaving && due?.kind === 'message') due = this.#take();
     if (due === undefined || due.kind === 'message' || due.kind !== kind || !isDeepStrictEqual(due.data, data))
       this.#fail(`group ${this.name} said ${kind} ${JSON.stringify(data)}; due is ${show(due)}`);
   }
 
-  /** A slow consumer's policy has dropped `count` of what was given. */
+  /**
+   * A slow consumer's policy has dropped `count` of the messages that were given. A skip stands where the first of them stood, and events are not
+   * dropped: one between them comes behind it.
+   */
   dropped(from: number, to: number, count: number): void {
-    for (let left = count; left > 0; left--) {
-      const due = this.#items[this.#at++];
-      if (due?.kind !== 'message') this.#fail(`skip [${from}, ${to}] of ${count} goes beyond what was given: ${show(due)}`);
+    let at = this.#at;
+    for (let left = count; left > 0; at++) {
+      const due = this.#items[at];
+      if (due === undefined) this.#fail(`skip [${from}, ${to}] of ${count} goes beyond what was given`);
+      if (due.kind !== 'message' || this.#dropped.has(at)) continue;
       const offset = due.topic.hasHistory ? due.ordinal : 0;
       if (offset < from || offset > to) this.#fail(`skip [${from}, ${to}] reaches over message ${offset}`);
+      this.#dropped.add(at);
+      left--;
     }
+  }
+
+  #take(): GroupItem | undefined {
+    this.#passDropped();
+    return this.#items[this.#at++];
+  }
+
+  #passDropped(): void {
+    while (this.#dropped.has(this.#at)) this.#at++;
   }
 
   /** The stream begins anew as `topic`. */
@@ -54,6 +72,7 @@ export class GroupView {
 
   /** What was given up to there and did not come, or null. */
   missing(when: string, itemIndex: number = this.#items.length): string | null {
+    this.#passDropped();
     return this.#at < itemIndex ? `${when}: group ${this.name} gave ${show(this.#items[this.#at])}, which did not come` : null;
   }
 }
