@@ -25,6 +25,8 @@ const SUB_FLAGS: Readonly<Record<string, Flag>> = {
   last: { type: 'string', about: 'begin with the newest n messages' },
   presence: { type: 'boolean', about: 'be a member and print presence events' },
   policy: { type: 'string', about: 'disconnect, dropOldest, dropNewest, conflate or pause' },
+  group: { type: 'string', about: 'share the messages with the other members of this queue group' },
+  ack: { type: 'boolean', about: 'with --group: acknowledge each message when it is printed' },
   count: { type: 'string', about: 'end after n messages' },
 };
 
@@ -53,7 +55,7 @@ export async function subscribe(argv: string[]): Promise<number> {
   if (parsed.kind === 'exit') return parsed.code;
   const [topic] = parsed.positionals as [string];
   return withClient(parsed.values, async (client) => {
-    const { since, policy } = parsed.values;
+    const { since, policy, group } = parsed.values;
     const last = integerFlag(parsed.values, 'last');
     const countMax = integerFlag(parsed.values, 'count') ?? Number.POSITIVE_INFINITY;
     const subscription = client.subscribe(topic, {
@@ -61,6 +63,8 @@ export async function subscribe(argv: string[]): Promise<number> {
       ...(last === undefined ? {} : { last }),
       ...(policy === undefined ? {} : { policy: policy as SlowConsumerPolicy }),
       ...(parsed.values['presence'] === true ? { presence: true } : {}),
+      ...(group === undefined ? {} : { group: group as string }),
+      ...(parsed.values['ack'] === true ? { ack: true } : {}),
     });
     subscription.on('subscribed', (result) => print({ event: 'subscribed', ...result }));
     subscription.on('presence', (change) => print({ event: 'presence', ...change }));
@@ -72,6 +76,7 @@ export async function subscribe(argv: string[]): Promise<number> {
     if (countMax > 0) {
       for await (const message of subscription) {
         print(message);
+        await message.ack?.().catch(warn); // It is somebody else's by now, who prints it again.
         if (++count >= countMax) break;
       }
     }
@@ -92,12 +97,16 @@ async function withClient(values: FlagValues, use: (client: Client) => Promise<v
     await use(client);
     return 0;
   } catch (error) {
-    const code = error instanceof RelayError ? ` (${error.code} ${error.codeName})` : '';
-    process.stderr.write(`relay: ${(error as Error).message}${code}\n`);
+    warn(error);
     return 1;
   } finally {
     await client?.close();
   }
+}
+
+function warn(error: unknown): void {
+  const code = error instanceof RelayError ? ` (${error.code} ${error.codeName})` : '';
+  process.stderr.write(`relay: ${(error as Error).message}${code}\n`);
 }
 
 function print(value: unknown): void {

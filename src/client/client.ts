@@ -118,7 +118,8 @@ export class Client {
       this.#events.emit('continuity-lost', { ...loss, topic: subscription.topic, subscription });
     };
     const report = (error: unknown) => this.#report(error);
-    this.#feeds = new Feeds(this.#options, { link, continuityLost, report });
+    const acknowledge = (topic: string, how: object) => this.#run(MessageType.ACK, [topic, how], () => undefined);
+    this.#feeds = new Feeds(this.#options, { link, continuityLost, acknowledge, report });
     this.#outbox = new Outbox(this.#options, {
       link,
       settled,

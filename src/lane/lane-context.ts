@@ -26,9 +26,16 @@ export interface LaneSession {
   readonly patterns: string[];
 }
 
+/** What a publish of the relay's own may bring. */
+export interface OwnPublish {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Where the stream stands, for one that must go on even if its topic was idle for so long that it was forgotten. */
+  readonly last?: Position | undefined;
+}
+
 /** The relay's own topics, for the parts of the lane that tell of themselves; topic-commands.ts implements it. */
 export interface OwnTopics {
-  publishOwn(name: string, payload: Uint8Array, last?: Position): Position;
+  publishOwn(name: string, payload: Uint8Array, how?: OwnPublish): Position;
   ownPosition(name: string): Position;
   /** Does the topic exist, or may one more be made? What clients can name without end must ask first. */
   hasRoomForOwn(name: string): boolean;

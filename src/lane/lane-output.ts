@@ -36,9 +36,9 @@ import {
 import { type EventKind, MessageType } from '../protocol/types.ts';
 import type { KeptMessage } from './history-log.ts';
 
-/** `{recovered: true}`, and the pair alone. */
-const RECOVERED_META = pack({ recovered: true });
-const RECOVERED_PAIR = RECOVERED_META.subarray(1);
+/** Pairs that the relay adds to a message's meta, without the map's head. */
+const RECOVERED_PAIR = pack({ recovered: true }).subarray(1);
+const ATTEMPT_KEY = pack({ attempt: 0 }).subarray(1, -1);
 const EMPTY: Uint8Array = new Uint8Array(0);
 const OK_BYTES_MAX = 12;
 const PUBLISH_OK_BYTES_MAX = 32;
@@ -54,8 +54,10 @@ export interface JoinRecord {
 
 export class LaneOutput {
   readonly #egress: Egress;
-  /** Scratch for a replayed message's meta. */
+  /** Scratch for a meta with a pair more. */
   #meta = new Uint8Array(2_048);
+  /** Scratch for the pair `attempt: n`. */
+  readonly #attemptPair = new Uint8Array(ATTEMPT_KEY.length + 9);
 
   constructor(egress: Egress) {
     this.#egress = egress;
@@ -152,7 +154,7 @@ export class LaneOutput {
 
   /** A kept message again, for one session, marked as recovered. */
   replay(session: number, sub: number, message: KeptMessage): void {
-    const meta = this.#recoveredMeta(message);
+    const meta = this.#metaWith(RECOVERED_PAIR, keptMeta(message));
     const egress = this.#egress;
     const start = egress.claim(
       EgressKind.SEND,
@@ -258,9 +260,28 @@ export class LaneOutput {
     egress.commit(encodeInvoke(egress.bytes, start + SEND_HEAD_BYTES, invocation, deadlineMs, source, from, to) - start);
   }
 
-  /** A MESSAGE for one member of a queue group. */
-  deliver(session: number, sub: number, frame: Uint8Array): void {
-    this.#pair(EgressKind.DELIVER, session, sub, frame);
+  /** Hot. A MESSAGE for one member of a queue group; `attempt` 0: its meta names none. */
+  deliver(
+    session: number,
+    sub: number,
+    offset: number,
+    attempt: number,
+    kept: Uint8Array | null,
+    source: Uint8Array,
+    payloadStart: number,
+    payloadEnd: number,
+  ): void {
+    let meta = kept;
+    if (attempt > 0) {
+      const end = writeUint(this.#attemptPair, writeBytes(this.#attemptPair, 0, ATTEMPT_KEY, 0, ATTEMPT_KEY.length), attempt);
+      meta = this.#metaWith(this.#attemptPair.subarray(0, end), kept);
+    }
+    const egress = this.#egress;
+    const bytesMax = messageBytesMax(0, meta === null ? 0 : meta.length, payloadEnd - payloadStart);
+    const start = egress.claim(EgressKind.DELIVER, PAIR_HEAD_BYTES + bytesMax);
+    this.#head(start, session, sub);
+    const at = start + PAIR_HEAD_BYTES;
+    egress.commit(encodeMessage(egress.bytes, at, sub, null, offset, meta, source, payloadStart, payloadEnd) - start);
   }
 
   /** This lane's part of the answer to a QUERY: a list. `truncated`: it has more than it may say. */
@@ -305,20 +326,24 @@ export class LaneOutput {
     this.#egress.view.setUint32(start + 4, second, true);
   }
 
-  /** The kept meta (a map of at most 3 pairs, or nothing) with `recovered: true` in it. */
-  #recoveredMeta(message: KeptMessage): Uint8Array {
-    const metaBytes = message.payloadStart - message.metaStart;
-    if (metaBytes === 0) return RECOVERED_META;
-    if (this.#meta.length < metaBytes + RECOVERED_PAIR.length) this.#meta = new Uint8Array(2 * metaBytes + RECOVERED_PAIR.length);
-    writeBytes(this.#meta, 0, message.bytes, message.metaStart, message.payloadStart);
+  /** A message's meta (a map of at most 3 pairs, or null) with one pair more; valid until the next call. */
+  #metaWith(pair: Uint8Array, meta: Uint8Array | null): Uint8Array {
+    const bytesMax = (meta === null ? 1 : meta.length) + pair.length;
+    if (this.#meta.length < bytesMax) this.#meta = new Uint8Array(2 * bytesMax);
+    this.#meta[0] = 0x80;
+    const pairsEnd = meta === null ? 1 : writeBytes(this.#meta, 0, meta, 0, meta.length);
     this.#meta[0] = (this.#meta[0] as number) + 1;
-    const end = writeBytes(this.#meta, metaBytes, RECOVERED_PAIR, 0, RECOVERED_PAIR.length);
-    return this.#meta.subarray(0, end);
+    return this.#meta.subarray(0, writeBytes(this.#meta, pairsEnd, pair, 0, pair.length));
   }
 }
 
 const NIL = Uint8Array.of(0xc0);
 const MESSAGES = new TextEncoder().encode('messages');
+
+/** A view of the kept meta; null where there is none. */
+export function keptMeta({ bytes, metaStart, payloadStart }: KeptMessage): Uint8Array | null {
+  return metaStart === payloadStart ? null : bytes.subarray(metaStart, payloadStart);
+}
 
 /** `[offset, meta|nil, payload]` of a kept message, for a HISTORY reply. */
 export function encodeHistoryEntry(message: KeptMessage): Uint8Array {

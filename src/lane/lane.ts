@@ -91,6 +91,7 @@ export class Lane {
         this.#query(start + PAIR_HEAD_BYTES, view.getUint32(start + 4, true));
         return;
       case IngressKind.REPLY:
+        this.#topics.replies(start + PAIR_HEAD_BYTES);
         this.#workflows.replies(start + PAIR_HEAD_BYTES);
         return;
       case IngressKind.RESTORE_INSTANCE:
@@ -147,6 +148,9 @@ export class Lane {
           return;
         case MessageType.PRESENCE:
           this.#topics.presence(header, keyHash);
+          return;
+        case MessageType.ACK:
+          this.#topics.ack(header, keyHash);
           return;
         case MessageType.CALL:
           this.#services.call(header, keyHash);

@@ -9,6 +9,7 @@ import type { Prng } from '../base/prng.ts';
 import { publishResultPrefix } from '../protocol/encode.ts';
 import { isReserved } from '../protocol/names.ts';
 import { DedupWindow } from './dedup-window.ts';
+import type { TopicGroups } from './groups/topic-groups.ts';
 import { HistoryLog } from './history-log.ts';
 import { NameTable } from './name-table.ts';
 import { NO_SUBS, type PatternTable } from './pattern-table.ts';
@@ -32,8 +33,10 @@ export class Topic {
   readonly history: HistoryLog | null;
   /** A name of the relay's own: nobody else publishes there. */
   readonly isReserved: boolean;
-  /** Sessions subscribed by this exact name. */
+  /** Sessions subscribed by this exact name, plainly: those in queue groups are their groups'. */
   readonly sessions = new Set<number>();
+  /** Null: it has no queue group. */
+  groups: TopicGroups | null = null;
   /** Newest offset given out; stays 0 without history. */
   offset = 0;
   lastUsedMs: number;
@@ -101,6 +104,7 @@ export class Topic {
     this.#dedup?.expire(nowMs);
     return (
       this.sessions.size === 0 &&
+      this.groups === null &&
       (this.history === null || this.history.count === 0) &&
       (this.#dedup === null || this.#dedup.size === 0) &&
       (this.#presence === null || this.#presence.count === 0)

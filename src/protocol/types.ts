@@ -88,7 +88,7 @@ export const MESSAGE_SPECS: readonly MessageSpec[] = [
   spec('REFRESH', 3, 'client', 'none', false),
   spec('HEARTBEAT', 4, 'client', 'service'),
   spec('CREDIT', 5, 'client', 'service'),
-  spec('ACK', 4, 'client', 'topic', false),
+  spec('ACK', 4, 'client', 'topic'),
   spec('SERVICES', 4, 'client', 'pattern'),
   spec('DEFINE', 5, 'client', 'workflow'),
   spec('OK', 3, 'relay', 'none'),

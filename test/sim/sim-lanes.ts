@@ -185,6 +185,7 @@ export class SimLanes implements Lanes {
       (slot.runner as LaneRunner).tick(nowMs);
     } catch (error) {
       if (!(error instanceof SimulatedDeath)) throw error;
+      this.#tap.laneTicked(lane, nowMs); // What it did before it died may have been forced out by a full ring.
       this.#die(slot);
       return;
     }

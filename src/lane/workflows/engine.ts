@@ -537,7 +537,7 @@ export class Engine implements CallEvents {
     const { run } = live;
     const message = encodeEvent(event, shown);
     this.#lane.out.journal(JournalOp.APPEND, live.journalKey, encodeRunEntry(run.plan.name, run.run, message, facts, data));
-    this.#topics.publishOwn(live.topic, message, last);
+    this.#topics.publishOwn(live.topic, message, { last });
   }
 
   #lotOf({ live, stage, isUndo }: StepCall): Lot {

@@ -131,7 +131,11 @@ export class MiniRelay {
         return;
       case MessageType.UNSUBSCRIBE:
         connection.subs.delete(command[2] as string);
+        connection.groups.delete(command[2] as string);
         ok(null);
+        return;
+      case MessageType.ACK:
+        ok(null); // One member a group, and no timeouts.
         return;
       case MessageType.HISTORY: {
         const topic = this.topic(command[2] as string);
@@ -173,7 +177,8 @@ export class MiniRelay {
     for (const connection of this.connections) {
       if (echo === false && connection === publisher) continue;
       for (const sub of connection.subs) {
-        if (sub === topic.name) connection.say([MessageType.MESSAGE, topic.sub, null, kept.offset, kept.meta, payload]);
+        const meta = connection.groups.has(sub) ? { ...kept.meta, attempt: 1 } : kept.meta;
+        if (sub === topic.name) connection.say([MessageType.MESSAGE, topic.sub, null, kept.offset, meta, payload]);
         else if (matches(sub, topic.name))
           connection.say([MessageType.MESSAGE, this.#patternSub(sub), topic.name, kept.offset, kept.meta, payload]);
       }
@@ -182,8 +187,9 @@ export class MiniRelay {
   }
 
   #subscribe(connection: MiniConnection, [, , name, options]: unknown[], ok: (result: unknown) => void): void {
-    const { since, last } = (options ?? {}) as { since?: { epoch: string; offset: number }; last?: number };
+    const { since, last, ack } = (options ?? {}) as { since?: { epoch: string; offset: number }; last?: number; ack?: boolean };
     connection.subs.add(name as string);
+    if (ack === true) connection.groups.add(name as string);
     if (/[*>]/.test(name as string)) {
       ok({
         sub: this.#patternSub(name as string),
@@ -233,6 +239,8 @@ class MiniConnection implements WebSocketLike {
   onclose: ((event: never) => void) | null = null;
   name = '';
   readonly subs = new Set<string>();
+  /** Topics on which it is in a group with ack. */
+  readonly groups = new Set<string>();
   readonly #relay: MiniRelay;
   #isOpen = true;
   #saying: Uint8Array[] = [];

@@ -9,6 +9,8 @@ const REFUSED: Readonly<Record<string, number>> = {
   UNSUBSCRIBE: 103, // Nobody has subscribed to the pattern.
   START: 103, // Nobody has defined the workflow.
   RUN: 103,
+  ACK: 103, // Nobody is a member of a group.
+  'ACK of several, to be given again later': 103,
   'HELLO without options': 112, // HELLO was said.
   'HELLO with everything': 112,
   CALL: 109, // Nobody serves anything here.

@@ -36,7 +36,7 @@ type Message = any[];
 
 /** One egress record, decoded. `message` is null where the record carries none. */
 export interface Out {
-  readonly kind: 'send' | 'fanout' | 'join' | 'leave' | 'answer' | 'registered' | 'unregistered';
+  readonly kind: 'send' | 'fanout' | 'join' | 'leave' | 'answer' | 'registered' | 'unregistered' | 'deliver' | 'request';
   /** 0 for a fan-out. */
   readonly session: number;
   /** Of answers the query, of registrations the instance. */
@@ -215,6 +215,10 @@ function decode(kind: number, payload: Uint8Array): Out {
         flags: view.getUint32(8, true),
         ...messageAt(payload, FANOUT_HEAD_BYTES),
       };
+    case EgressKind.DELIVER:
+      return { ...none, kind: 'deliver', session: first, sub: second, ...messageAt(payload, PAIR_HEAD_BYTES) };
+    case EgressKind.REQUEST:
+      return { ...none, kind: 'request', ...messageAt(payload, PAIR_HEAD_BYTES) };
     case EgressKind.LEAVE:
       return { ...none, kind: 'leave', session: first, sub: second, ...messageAt(payload, LEAVE_HEAD_BYTES) };
     case EgressKind.JOIN: {

@@ -62,6 +62,7 @@ const TOPICS: OwnTopics = {
   publishOwn: () => ({ epoch: 'e', offset: 1 }),
   ownPosition: () => ({ epoch: 'e', offset: 0 }),
   rebuildOwn: () => {},
+  hasRoomForOwn: () => true,
 };
 
 for (let seed = 1; seed <= SEEDS; seed++) {
