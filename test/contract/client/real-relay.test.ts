@@ -4,14 +4,14 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer, type Socket } from 'node:net';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
-import { bundleClient } from '../../../scripts/build-client.ts';
+import { bundleClient, CLIENT_ENTRIES } from '../../../scripts/build-client.ts';
 import { loadConfig } from '../../../src/app/config.ts';
 import { Relay } from '../../../src/app/relay.ts';
 import * as source from '../../../src/client/index.ts';
 import { type ClientUnderTest, clientContract } from './client.contract.ts';
 
 const file = `${t.testdir({})}/relay-client.js`;
-writeFileSync(file, (await bundleClient()).code);
+writeFileSync(file, (await bundleClient(CLIENT_ENTRIES.topics)).code);
 const bundle = (await import(pathToFileURL(file).href)) as typeof source;
 
 async function startRelay(): Promise<Relay> {
