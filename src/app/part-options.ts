@@ -54,6 +54,8 @@ export function laneOptions(
       rules: config.services,
       instancesMax: config.instancesMax,
       callsMax: config.callsMax,
+      callsPendingMax: config.callsPendingMax,
+      payloadBytesMax: config.payloadBytesMax,
       callDeadlineMsDefault: config.callDeadlineMsDefault,
       callDeadlineMsMax: config.callDeadlineMsMax,
       connectionLeaseMs: config.pingIntervalMs + config.pongTimeoutMs,

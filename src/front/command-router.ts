@@ -7,9 +7,11 @@
 import { hashBytes } from '../base/hash.ts';
 import { RelayError } from '../protocol/errors.ts';
 import type { MessageHeader } from '../protocol/header.ts';
-import { checkName, NameKind, nameProblem } from '../protocol/names.ts';
+import { checkName, isReserved, NameKind, nameProblem } from '../protocol/names.ts';
+import { decodeOptions } from '../protocol/options.ts';
 import { placementHash } from '../protocol/placement.ts';
 import { COMMAND_HEAD_BYTES, IngressKind } from '../protocol/records.ts';
+import { servicesOptions } from '../protocol/service-options.ts';
 import { MessageType, SPEC_BY_TYPE } from '../protocol/types.ts';
 import type { FrontContext } from './front-context.ts';
 import { laneIndexOf } from './lane-replay.ts';
@@ -127,6 +129,8 @@ export class CommandRouter {
   /** To every lane for its part of the answer; what names one thing is asked of its lane all the same, so that there is one form of answer. */
   #query(session: Session, header: MessageHeader, bytes: Uint8Array, start: number, field: string): void {
     this.#nameKind(header, bytes);
+    // Here, because a lane has no way to refuse its part of an answer.
+    if (header.type === MessageType.SERVICES) servicesOptions(decodeOptions(bytes, header.bodyStart, header.end));
     const { lanes, queries, metrics } = this.#front;
     if (header.id === 0) throw new RelayError('BAD_REQUEST', `${SPEC_BY_TYPE[header.type]?.name} without an id asks for nothing`);
     for (let lane = 0; lane < lanes.count; lane++) this.#front.introduce(session, lane);
@@ -148,8 +152,9 @@ export class CommandRouter {
 
   /** Services and workflows have names, no patterns, and none of the relay's own. */
   #nameOnly(header: MessageHeader, bytes: Uint8Array): void {
-    if (this.#nameKind(header, bytes) === NameKind.EXACT) return;
-    throw new RelayError('BAD_REQUEST', `${SPEC_BY_TYPE[header.type]?.name} needs a name, not a pattern`);
+    if (this.#nameKind(header, bytes) !== NameKind.EXACT)
+      throw new RelayError('BAD_REQUEST', `${SPEC_BY_TYPE[header.type]?.name} needs a name, not a pattern`);
+    if (isReserved(bytes, header.keyStart)) throw new RelayError('FORBIDDEN', "names that begin with '$' belong to the relay");
   }
 
   #checkSubscriptionCount(session: Session, header: MessageHeader, bytes: Uint8Array): void {

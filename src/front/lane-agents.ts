@@ -5,7 +5,7 @@
  * Thread: front only. An agent dies with its lane, so that nobody works for a run that is about to be resumed, and a new one is born with the next.
  */
 import type { Lanes } from '../protocol/lane-port.ts';
-import { IngressKind, withNumbers } from '../protocol/records.ts';
+import { IngressKind, LANE_SESSION_PREFIX, withNumbers } from '../protocol/records.ts';
 import { type Connection, SendResult } from './ports.ts';
 import { OPEN, type Session } from './session.ts';
 
@@ -49,7 +49,7 @@ export class LaneAgents {
     let agent = this.#agents[lane] ?? null;
     if (agent === null) {
       agent = this.#open(new AgentConnection(this.#lanes, lane));
-      agent.id = `${AGENT_NAME}-${lane}`;
+      agent.id = `${LANE_SESSION_PREFIX}${lane}`;
       agent.client = agent.id;
       agent.state = OPEN;
       this.#agents[lane] = agent;
@@ -64,5 +64,3 @@ export class LaneAgents {
     return agent;
   }
 }
-
-const AGENT_NAME = '$lane';

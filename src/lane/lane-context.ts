@@ -20,6 +20,8 @@ export interface LaneSession {
   readonly session: number;
   /** Who this is in presence, in `meta.publisher` and to services: HELLO `client`, else the session's id. */
   readonly name: string;
+  /** A lane's own session, which calls for that lane's workflows. */
+  readonly isLane: boolean;
   readonly topics: Topic[];
   readonly patterns: string[];
 }
@@ -28,6 +30,8 @@ export interface LaneSession {
 export interface OwnTopics {
   publishOwn(name: string, payload: Uint8Array): Position;
   ownPosition(name: string): Position;
+  /** Does the topic exist, or may one more be made? What clients can name without end must ask first. */
+  hasRoomForOwn(name: string): boolean;
   rebuildOwn(name: string, epoch: string, payloads: readonly Uint8Array[]): void;
 }
 

@@ -6,16 +6,22 @@
 import { pack, packMessage } from '../protocol/codec.ts';
 import { WIRE_ERRORS } from '../protocol/codes.ts';
 import {
+  encodeInvoke,
   encodeMessage,
   encodeOk,
   encodePublishOk,
+  encodeResult,
+  type Invocation,
+  invokeBytesMax,
   messageBytesMax,
+  RESULT_HEAD_BYTES_MAX,
   writeBytes,
   writeName,
   writeUint,
 } from '../protocol/encode.ts';
 import type { RelayError } from '../protocol/errors.ts';
 import {
+  AnswerFlag,
   type Egress,
   EgressKind,
   FANOUT_HEAD_BYTES,
@@ -227,14 +233,30 @@ export class LaneOutput {
     this.#pair(EgressKind.SEND, session, flags, head, source, payloadStart, payloadEnd);
   }
 
+  /** Hot. A part of a call's result, or with `more` false its last. */
+  result(session: number, flags: number, id: number, more: boolean, source: Uint8Array, from: number, to: number): void {
+    const egress = this.#egress;
+    const start = egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + RESULT_HEAD_BYTES_MAX + to - from);
+    this.#head(start, session, flags);
+    egress.commit(encodeResult(egress.bytes, start + SEND_HEAD_BYTES, id, more, source, from, to) - start);
+  }
+
+  /** Hot. A call for the instance's session. */
+  invoke(session: number, invocation: Invocation, deadlineMs: number, source: Uint8Array, from: number, to: number): void {
+    const egress = this.#egress;
+    const start = egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + invokeBytesMax(invocation, to - from));
+    this.#head(start, session, 0);
+    egress.commit(encodeInvoke(egress.bytes, start + SEND_HEAD_BYTES, invocation, deadlineMs, source, from, to) - start);
+  }
+
   /** A MESSAGE for one member of a queue group. */
   deliver(session: number, sub: number, frame: Uint8Array): void {
     this.#pair(EgressKind.DELIVER, session, sub, frame);
   }
 
-  /** This lane's part of the answer to a QUERY: a list. */
-  answer(query: number, list: readonly unknown[]): void {
-    this.#pair(EgressKind.ANSWER, query, 0, pack(list));
+  /** This lane's part of the answer to a QUERY: a list. `truncated`: it has more than it may say. */
+  answer(query: number, list: readonly unknown[], truncated = false): void {
+    this.#pair(EgressKind.ANSWER, query, truncated ? AnswerFlag.TRUNCATED : 0, pack(list));
   }
 
   /** A command of the lane itself: `head` and a payload spliced behind it. What it leads to comes back as REPLY records. */

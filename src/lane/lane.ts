@@ -15,6 +15,7 @@ import {
   COMMAND_HEAD_BYTES,
   type Egress,
   IngressKind,
+  LANE_SESSION_PREFIX,
   PAIR_HEAD_BYTES,
   RESTORE_HEAD_BYTES,
   RESUME_HEAD_BYTES,
@@ -82,6 +83,7 @@ export class Lane {
         return;
       case IngressKind.RESTORE_END:
         this.#topics.announceRestored();
+        this.#services.restored();
         this.#workflows.restored();
         return;
       case IngressKind.QUERY:
@@ -147,16 +149,16 @@ export class Lane {
           this.#topics.presence(header, keyHash);
           return;
         case MessageType.CALL:
-          this.#services.call(header);
+          this.#services.call(header, keyHash);
           return;
         case MessageType.RETURN:
           this.#services.return(header);
           return;
         case MessageType.CANCEL:
-          this.#services.cancel(header);
+          this.#services.cancel(header, keyHash);
           return;
         case MessageType.CREDIT:
-          this.#services.credit(header);
+          this.#services.credit(header, keyHash);
           return;
         case MessageType.REGISTER:
           this.#services.register(header);
@@ -208,7 +210,8 @@ export class Lane {
 
   #openSession(session: number, at: number): void {
     const { id, client } = unpack(this.#lane.bytes.subarray(at, this.#lane.end)) as { id: string; client: string | null };
-    this.#lane.sessions.set(session, { session, name: client ?? id, topics: [], patterns: [] });
+    const isLane = id.startsWith(LANE_SESSION_PREFIX);
+    this.#lane.sessions.set(session, { session, name: client ?? id, isLane, topics: [], patterns: [] });
   }
 
   #closeSession(number: number, abrupt: boolean): void {

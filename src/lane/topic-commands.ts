@@ -235,6 +235,11 @@ export class TopicCommands implements OwnTopics {
     return { epoch, offset };
   }
 
+  hasRoomForOwn(name: string): boolean {
+    const bytes = TEXT.encode(name);
+    return this.#topics.hasRoomFor(hashBytes(bytes, 0, bytes.length), bytes, this.#lane.nowMs);
+  }
+
   /**
    * The stream of a dead lane again, from its journal: the same epoch, `payloads` as the offsets from 1 on. Before any subscription is restored, and only
    * for a name that has no topic yet.

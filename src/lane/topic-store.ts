@@ -64,7 +64,7 @@ export class TopicStore {
     const kind = checkName(bytes, start, end);
     if (kind === NameKind.INVALID) throw new RelayError('BAD_REQUEST', `bad topic: ${nameProblem()}`);
     if (kind === NameKind.PATTERN) throw new RelayError('BAD_REQUEST', 'a pattern can only be subscribed to');
-    if (this.#table.size >= this.#options.topicsMax && !this.#dropOneIdle(nowMs)) {
+    if (!this.#hasRoom(nowMs)) {
       this.#metrics[LaneMetric.topicsRefused]!++;
       throw new RelayError('LIMIT', 'no more topics', { topicsMax: this.#options.topicsMax });
     }
@@ -85,6 +85,15 @@ export class TopicStore {
     const sub = this.#nextSub;
     this.#nextSub += this.#subStride;
     return this.#make(nameBytes, hash, sub, nowMs, epoch);
+  }
+
+  /** Is the topic there, or may it be made within `topicsMax`? */
+  hasRoomFor(hash: number, nameBytes: Uint8Array, nowMs: number): boolean {
+    return this.#table.find(hash, nameBytes, 0, nameBytes.length) !== undefined || this.#hasRoom(nowMs);
+  }
+
+  #hasRoom(nowMs: number): boolean {
+    return this.#table.size < this.#options.topicsMax || this.#dropOneIdle(nowMs);
   }
 
   /** Forgets topics that nobody would miss, a bounded number per call. */

@@ -10,6 +10,7 @@ import { publishResultPrefix } from '../protocol/encode.ts';
 import { isReserved } from '../protocol/names.ts';
 import { DedupWindow } from './dedup-window.ts';
 import { HistoryLog } from './history-log.ts';
+import { NameTable } from './name-table.ts';
 import { NO_SUBS, type PatternTable } from './pattern-table.ts';
 import { Presence } from './presence.ts';
 import type { SlabPool } from './slab-pool.ts';
@@ -106,50 +107,4 @@ export class Topic {
   }
 }
 
-export class TopicTable {
-  /** By hash of the name; the rare collision makes a chain. */
-  readonly #byHash = new Map<number, Topic[]>();
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
-
-  /** Hot. */
-  find(hash: number, bytes: Uint8Array, start: number, end: number): Topic | undefined {
-    const chain = this.#byHash.get(hash);
-    if (chain === undefined) return undefined;
-    for (let index = 0; index < chain.length; index++) {
-      const topic = chain[index] as Topic;
-      if (sameBytes(topic.nameBytes, bytes, start, end)) return topic;
-    }
-    return undefined;
-  }
-
-  add(topic: Topic): void {
-    const chain = this.#byHash.get(topic.hash);
-    if (chain === undefined) this.#byHash.set(topic.hash, [topic]);
-    else chain.push(topic);
-    this.#size++;
-  }
-
-  remove(topic: Topic): void {
-    const chain = this.#byHash.get(topic.hash);
-    const index = chain?.indexOf(topic) ?? -1;
-    if (chain === undefined || index < 0) return;
-    chain.splice(index, 1);
-    if (chain.length === 0) this.#byHash.delete(topic.hash);
-    this.#size--;
-  }
-
-  *[Symbol.iterator](): Iterator<Topic> {
-    for (const chain of this.#byHash.values()) yield* chain;
-  }
-}
-
-function sameBytes(name: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
-  const length = end - start;
-  if (name.length !== length) return false;
-  for (let index = 0; index < length; index++) if (name[index] !== bytes[start + index]) return false;
-  return true;
-}
+export class TopicTable extends NameTable<Topic> {}

@@ -130,6 +130,7 @@ export class InlineLanes implements Lanes {
       if (this.#runner?.runTimers(this.#clock.nowMs()) === true) this.#drainEgress();
       this.#armTimer();
     }, delayMs);
+    this.#timer.unref(); // What keeps the process alive is its sockets.
   }
 
   #drainEgress(): void {

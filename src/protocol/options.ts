@@ -132,7 +132,7 @@ function presenceOption(presence: unknown, bytesMax: number): Pick<SubscribeOpti
   return { presence: { data: presence }, watch: true };
 }
 
-function checkHeaders(headers: unknown): Readonly<Record<string, string>> {
+export function checkHeaders(headers: unknown): Readonly<Record<string, string>> {
   if (!isMap(headers)) {
     throw new RelayError('BAD_REQUEST', 'headers must be a map of strings');
   }
@@ -153,7 +153,7 @@ function position(field: string, value: unknown): Position {
   return { epoch: text(`${field}.epoch`, epoch, 64), offset: integer(`${field}.offset`, offset, 0, Number.MAX_SAFE_INTEGER) };
 }
 
-function text(field: string, value: unknown, bytesMax: number): string {
+export function text(field: string, value: unknown, bytesMax: number): string {
   if (typeof value !== 'string' || value.length === 0 || utf8BytesOver(value, bytesMax)) {
     throw new RelayError('BAD_REQUEST', `${field} must be a string of 1 to ${bytesMax} bytes`);
   }
@@ -165,24 +165,24 @@ function utf8BytesOver(value: string, bytesMax: number): boolean {
   return value.length > bytesMax || (3 * value.length > bytesMax && UTF8.encode(value).length > bytesMax);
 }
 
-function integer(field: string, value: unknown, min: number, max: number): number {
+export function integer(field: string, value: unknown, min: number, max: number): number {
   if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
     throw new RelayError('BAD_REQUEST', `${field} must be an integer in [${min}, ${max}]`);
   }
   return value as number;
 }
 
-function boolean(field: string, value: unknown): boolean {
+export function boolean(field: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw new RelayError('BAD_REQUEST', `${field} must be true or false`);
   return value;
 }
 
 /** Not a list, bytes or a time, which are objects too. */
-function isMap(value: unknown): value is Record<string, unknown> {
+export function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
-function isAbsent(value: unknown): value is undefined | null {
+export function isAbsent(value: unknown): value is undefined | null {
   return value === undefined || value === null;
 }
 

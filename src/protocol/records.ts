@@ -27,7 +27,7 @@
  *   CLOSE    session | closeCode | reason
  *   PROGRESS ingressPosition        everything before it has been handled, and all its records stand before this one
  *   DELIVER  session | sub | frame  a MESSAGE for one member of a queue group; its subscription's policy applies
- *   ANSWER   query | (0) | result   one lane's part of the answer to a QUERY: a MessagePack array
+ *   ANSWER   query | flags | result one lane's part of the answer to a QUERY: a MessagePack array
  *   REQUEST  (0) | (0) | message    a command of the lane itself (a workflow's CALL), sent by the lane's own session on the front
  *   REGISTERED   session | instance | registration       the front keeps it, to replay it into a new lane
  *   UNREGISTERED session | instance
@@ -93,6 +93,11 @@ export const FanoutFlag = {
   WATCHERS_ONLY: 2,
 } as const;
 
+export const AnswerFlag = {
+  /** The lane has more to say than fits. */
+  TRUNCATED: 1,
+} as const;
+
 /** What becomes of a JOURNAL record's entry. */
 export const JournalOp = { APPEND: 1, FORGET: 2 } as const;
 
@@ -122,6 +127,12 @@ export interface Egress {
   claim(kind: number, bytesMax: number): number;
   commit(payloadBytes: number): void;
 }
+
+/**
+ * The ids of lanes' own sessions begin with this: by it a lane knows a call of another lane's workflow from a client's. No client has such an id: they are
+ * drawn by the front, from letters without a `$`.
+ */
+export const LANE_SESSION_PREFIX = '$lane-';
 
 /** `first u32 | [second u32 |] rest`. */
 export function withNumbers(first: number, second: number | null, rest: Uint8Array): Uint8Array {
