@@ -36,13 +36,11 @@ const steer = (verb: 'status' | 'cancel' | 'pause' | 'resume' | 'retry', about: 
   flags: {},
   positionals: [2, 2],
   about,
-  act: async (client, [workflow, run]) =>
-    print(
-      await client
-        .workflow(workflow as string)
-        .run(run as string)
-        [verb](),
-    ),
+  act: async (client, [workflow, name]) => {
+    const run = client.workflow(workflow as string).run(name as string);
+    print(await run[verb]());
+    return 0;
+  },
 });
 
 const ACTIONS: Readonly<Record<string, Action>> = {

@@ -8,6 +8,7 @@ import type * as topics from '../../../src/client/index.ts';
 import { clientContract } from './client.contract.ts';
 import { MiniRelay } from './mini-relay.ts';
 import { serviceContract } from './service.contract.ts';
+import { workflowContract } from './workflow.contract.ts';
 
 const directory = t.testdir({});
 
@@ -43,3 +44,4 @@ t.same(Object.keys(fullBundle).sort(), [...EXPORTS, 'CallStream', 'FullClient', 
 await clientContract(t, async () => ({ ...openRelay(), createClient: topicsBundle.createClient }));
 await clientContract(t, async () => ({ ...openRelay(), createClient: fullBundle.createClient }));
 await serviceContract(t, async () => ({ ...openRelay(), createClient: fullBundle.createClient }));
+await workflowContract(t, async () => ({ ...openRelay(), createClient: fullBundle.createClient }));

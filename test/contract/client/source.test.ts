@@ -5,6 +5,7 @@ import * as topics from '../../../src/client/index.ts';
 import { clientContract } from './client.contract.ts';
 import { MiniRelay } from './mini-relay.ts';
 import { serviceContract } from './service.contract.ts';
+import { workflowContract } from './workflow.contract.ts';
 
 function openRelay() {
   const relay = new MiniRelay({ latencyMs: () => Math.random() * 3 });
@@ -19,3 +20,4 @@ function openRelay() {
 await clientContract(t, async () => ({ ...openRelay(), createClient: topics.createClient }));
 await clientContract(t, async () => ({ ...openRelay(), createClient: full.createClient }));
 await serviceContract(t, async () => ({ ...openRelay(), createClient: full.createClient }));
+await workflowContract(t, async () => ({ ...openRelay(), createClient: full.createClient }));
