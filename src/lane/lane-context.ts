@@ -28,11 +28,11 @@ export interface LaneSession {
 
 /** The relay's own topics, for the parts of the lane that tell of themselves; topic-commands.ts implements it. */
 export interface OwnTopics {
-  publishOwn(name: string, payload: Uint8Array): Position;
+  publishOwn(name: string, payload: Uint8Array, last?: Position): Position;
   ownPosition(name: string): Position;
   /** Does the topic exist, or may one more be made? What clients can name without end must ask first. */
   hasRoomForOwn(name: string): boolean;
-  rebuildOwn(name: string, epoch: string, payloads: readonly Uint8Array[]): void;
+  rebuildOwn(name: string, epoch: string | null, payloads: readonly Uint8Array[]): void;
 }
 
 export const NOBODY = 0;

@@ -43,6 +43,13 @@ export const LANE_COUNTERS = [
   'runsRefused',
   'runsForgotten',
   'runsFailed',
+  'runsStarted',
+  'runsSucceeded',
+  'runsCancelled',
+  'deadLetters',
+  'stepsRetried',
+  'resultsLate',
+  'answersMissed',
 ] as const;
 
 export const LANE_GAUGES = [
@@ -58,6 +65,11 @@ export const LANE_GAUGES = [
   'callsWaiting',
   'groupsWaiting',
   'stepsWaiting',
+  'stepsInFlight',
+  'runsInFlight',
+  'runsEnded',
+  'runBytes',
+  'definitions',
 ] as const;
 
 export const LANE_METRICS = [...LANE_COUNTERS, ...LANE_GAUGES] as const;

@@ -78,6 +78,15 @@ export class LaneOutput {
     this.#egress.commit(encodeOk(this.#egress.bytes, start + SEND_HEAD_BYTES, id, encoded) - start);
   }
 
+  /** OK with a result of two parts: a head that was encoded here and a value that is spliced behind it. */
+  okSpliced(session: number, id: number, head: Uint8Array, value: Uint8Array): void {
+    if (id === 0) return;
+    const start = this.#egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + OK_BYTES_MAX + head.length + value.length);
+    this.#head(start, session, 0);
+    const at = encodeOk(this.#egress.bytes, start + SEND_HEAD_BYTES, id, head);
+    this.#egress.commit(writeBytes(this.#egress.bytes, at, value, 0, value.length) - start);
+  }
+
   /** Failures are sent even where no reply was wanted (id 0): nothing fails in silence. */
   error(session: number, id: number, error: RelayError, flags = 0): void {
     const facts = Object.keys(error.facts).length === 0 ? null : error.facts;

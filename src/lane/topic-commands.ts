@@ -221,9 +221,13 @@ export class TopicCommands implements OwnTopics {
 
   // ---- the relay's own topics (OwnTopics)
 
-  /** Publishes for the relay itself, to a name under `$` that placement.ts puts into this lane. `payload` is one encoded value. */
-  publishOwn(name: string, payload: Uint8Array): Position {
-    const topic = this.#ownTopic(name);
+  /**
+   * Publishes for the relay itself, to a name under `$` that placement.ts puts into this lane. `payload` is one encoded value. `last`: where the stream
+   * stands, for a stream that must go on even if its topic was idle for so long that it was forgotten.
+   */
+  publishOwn(name: string, payload: Uint8Array, last?: Position): Position {
+    const topic = this.#ownTopic(name, last?.epoch);
+    if (last !== undefined && topic.offset < last.offset) topic.offset = last.offset;
     this.#append(topic, null, Number.POSITIVE_INFINITY, payload, 0, payload.length);
     this.#fanout(topic, NOBODY, null, payload, 0, payload.length);
     return { epoch: topic.epoch, offset: topic.offset };
@@ -241,11 +245,11 @@ export class TopicCommands implements OwnTopics {
   }
 
   /**
-   * The stream of a dead lane again, from its journal: the same epoch, `payloads` as the offsets from 1 on. Before any subscription is restored, and only
-   * for a name that has no topic yet.
+   * The stream of a dead lane again, from its journal: `payloads` as the next offsets, from 1 on, under the same epoch (null: not all of it is known, so
+   * it is another stream). Before any subscription is restored, or the topic would be there already, with an epoch of its own.
    */
-  rebuildOwn(name: string, epoch: string, payloads: readonly Uint8Array[]): void {
-    const topic = this.#ownTopic(name, epoch);
+  rebuildOwn(name: string, epoch: string | null, payloads: readonly Uint8Array[]): void {
+    const topic = this.#ownTopic(name, epoch ?? undefined);
     for (const payload of payloads) this.#append(topic, null, Number.POSITIVE_INFINITY, payload, 0, payload.length);
   }
 

@@ -75,7 +75,10 @@ export class TopicStore {
 
   /** The topic under the number that clients know it by, after this lane took another's place. */
   restore(hash: number, nameBytes: Uint8Array, sub: number, nowMs: number): Topic {
-    return this.#table.find(hash, nameBytes, 0, nameBytes.length) ?? this.#make(nameBytes, hash, sub, nowMs);
+    const known = this.#table.find(hash, nameBytes, 0, nameBytes.length);
+    if (known === undefined) return this.#make(nameBytes, hash, sub, nowMs);
+    known.sub = sub; // One of the relay's own, rebuilt just now under a number that nobody has seen.
+    return known;
   }
 
   /** A topic of the relay's own: made whatever `topicsMax` says, or the relay could not tell of what it does. `epoch`: of a stream that is rebuilt. */

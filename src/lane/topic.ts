@@ -22,7 +22,8 @@ export class Topic {
   readonly name: string;
   readonly nameBytes: Uint8Array;
   readonly hash: number;
-  readonly sub: number;
+  /** Changes once at most: a stream that was rebuilt before its subscriptions were restored gets the number that clients know. */
+  sub: number;
   readonly config: TopicConfig;
   readonly epoch: string;
   /** Front of a publish's OK: `{epoch, [duplicate,] offset:`. */
