@@ -80,6 +80,17 @@ const ACTIONS: Readonly<Record<string, Action>> = {
       return watch(client.workflow(workflow as string).run(run as string, since), values);
     },
   },
+  result: {
+    usage: 'result WORKFLOW RUN [STAGE] [INDEX]',
+    flags: {},
+    positionals: [2, 4],
+    about: 'what a run has come to, or one of its stages, or one part of a forEach stage',
+    act: async (client, [workflow, name, stage, index]) => {
+      const run = client.workflow(workflow as string).run(name as string);
+      print(await run.stageResult(stage, index === undefined ? undefined : Number(index)));
+      return 0;
+    },
+  },
   cancel: steer('cancel', 'end a run; finished stages are compensated where the definition says how'),
   pause: steer('pause', 'begin no new steps'),
   resume: steer('resume', 'go on with a paused run'),
@@ -97,7 +108,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
       });
       if (!isForPeople(values)) for (const run of runs) print(run);
       else {
-        const rows = runs.map(({ workflow, run, version, state, reason }) => [workflow, run, version, state, reason ?? '']);
+        const rows = runs.map(({ workflow, run, version, state, reason }) => [workflow, run, version, state, reason?.text ?? '']);
         printTable(['workflow', 'run', 'version', 'state', 'reason'], rows);
       }
       return 0;
@@ -109,7 +120,7 @@ export async function workflowCommand([name, ...argv]: string[]): Promise<number
   const action = Object.hasOwn(ACTIONS, name ?? '') ? ACTIONS[name as string] : undefined;
   if (action === undefined) {
     const isAsked = name === undefined || name === 'help' || name === '--help' || name === '-h';
-    const lines = Object.values(ACTIONS).map(({ usage, about }) => `  relay workflow ${usage.padEnd(24)} ${about}\n`);
+    const lines = Object.values(ACTIONS).map(({ usage, about }) => `  relay workflow ${usage.padEnd(36)} ${about}\n`);
     const text = `${isAsked ? '' : `relay: no action '${name}'\n`}usage:\n${lines.join('')}`;
     (isAsked ? process.stdout : process.stderr).write(text);
     return isAsked ? 0 : 2;

@@ -8,5 +8,16 @@ export * from './index.ts';
 export type { Service, ServiceHealth, ServiceOptions, ServiceState, StopOptions } from './service.ts';
 export { type CallContext, ServiceError, type ServiceHandler, type ServiceHandlers } from './service-call.ts';
 export type { InstanceInfo, ServiceInfo } from './services.ts';
-export type { RunEnd, RunEvent, RunState, RunStatus, StageDefinition, WorkflowDefinition } from './workflow-types.ts';
-export type { Run, StartOptions, Workflow } from './workflows.ts';
+export type {
+  GapEvent,
+  RunEnd,
+  RunEvent,
+  RunReason,
+  RunState,
+  RunStatus,
+  RunSummary,
+  StageDefinition,
+  StageStatus,
+  WorkflowDefinition,
+} from './workflow-types.ts';
+export type { Defined, Run, StartOptions, Workflow } from './workflows.ts';

@@ -40,16 +40,54 @@ export interface WorkflowDefinition {
 
 export type RunState = 'running' | 'paused' | 'cancelling' | 'compensating' | 'succeeded' | 'failed' | 'cancelled';
 
-export interface RunStatus {
-  readonly run: string;
+/** Why an attempt, a step, a stage or a run failed. */
+export interface RunReason {
+  /** Name of a wire error (docs/errors.md). */
+  readonly code: string;
+  readonly text: string;
+  /** The service's own code, with SERVICE_ERROR. */
+  readonly serviceCode?: string;
+}
+
+/** A line of a list. */
+export interface RunSummary {
   readonly workflow: string;
+  readonly run: string;
   readonly version: number;
   readonly state: RunState;
-  /** Of a run that has succeeded. */
-  readonly result?: unknown;
-  /** Of one that has not. */
-  readonly reason?: string;
-  readonly [fact: string]: unknown;
+  readonly key?: string;
+  readonly startedAtMs: number;
+  readonly endedAtMs?: number;
+  /** Of a run that has failed, or is about to. */
+  readonly reason?: RunReason;
+  readonly stage?: string;
+  readonly resultBytes?: number;
+}
+
+export interface StageStatus {
+  readonly stage: string;
+  readonly state: string;
+  readonly steps: number;
+  /** Steps by state. */
+  readonly waiting: number;
+  readonly inFlight: number;
+  readonly backingOff: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly leftOut: number;
+  readonly reason?: RunReason;
+}
+
+export interface RunStatus extends RunSummary {
+  readonly topic: string;
+  readonly epoch: string;
+  /** Of the newest event. */
+  readonly offset: number;
+  readonly deadlineAtMs?: number;
+  readonly bytes: number;
+  readonly lateResults: number;
+  readonly compensationsFailed: number;
+  readonly stages: readonly StageStatus[];
 }
 
 interface EventOf<Kind extends string> {
@@ -71,33 +109,63 @@ interface StepEvent<Kind extends string> extends StageEvent<Kind> {
   readonly attempt: number;
 }
 
+interface Failed {
+  readonly reason: RunReason;
+}
+
+interface Retried extends Failed {
+  /** The next attempt begins after this wait. */
+  readonly afterMs: number;
+}
+
 /** How a run ends. A failed one may be retried. */
 export type RunEnd<R = unknown> =
   /** Without the result where that is larger than 64 KiB: `run.result()` gets it all the same. */
-  | (EventOf<'succeeded'> & { readonly result?: R })
-  | (EventOf<'failed'> & { readonly reason: string; readonly stage?: string })
-  | EventOf<'cancelled'>;
+  | (EventOf<'succeeded'> & { readonly resultBytes: number; readonly result?: R })
+  | (EventOf<'failed'> & Failed & { readonly stage?: string; readonly compensationsFailed: number })
+  | (EventOf<'cancelled'> & { readonly compensationsFailed: number });
+
+/** Of the client: the relay's history does not have these events any more. */
+export interface GapEvent {
+  readonly kind: 'gap';
+  /** Of the last event that is missing. */
+  readonly offset: number;
+  readonly from: number;
+  readonly to: number;
+}
 
 /** A transition of a run. Match on `kind`; a newer relay may have more. */
 export type RunEvent<R = unknown> =
-  | (EventOf<'started'> & { readonly version: number })
-  | (StageEvent<'stageStarted'> & { readonly steps?: number })
+  | (EventOf<'started'> & {
+      readonly workflow: string;
+      readonly run: string;
+      readonly version: number;
+      readonly inputBytes: number;
+    })
+  | (StageEvent<'stageStarted'> & { readonly steps: number })
   | StepEvent<'stepStarted'>
-  | StepEvent<'stepHeartbeat'>
-  | StepEvent<'stepSucceeded'>
-  | (StepEvent<'stepRetried'> & { readonly reason: string; readonly afterMs: number })
-  | (StepEvent<'stepFailed'> & { readonly reason: string })
-  | StageEvent<'stageSucceeded'>
-  | (StageEvent<'stageFailed'> & { readonly reason?: string })
+  | (StepEvent<'stepSucceeded'> & { readonly bytes: number })
+  | (StepEvent<'stepRetried'> & Retried)
+  | (StepEvent<'stepFailed'> & Failed)
+  | (StageEvent<'stageSucceeded'> & { readonly succeeded: number; readonly failed: number; readonly leftOut: number })
+  | (StageEvent<'stageFailed'> & Failed)
   /** The result of an attempt that is not the present one: dropped. */
-  | StepEvent<'lateResult'>
+  | (StepEvent<'lateResult'> & { readonly bytes: number })
   | EventOf<'paused'>
   | EventOf<'resumed'>
-  | EventOf<'cancelling'>
-  | EventOf<'compensating'>
-  | StageEvent<'compensated'>
+  | (EventOf<'cancelling'> & { readonly outcome: 'failed' | 'cancelled'; readonly reason?: RunReason; readonly stage?: string })
+  | (EventOf<'compensating'> & {
+      readonly steps: number;
+      readonly outcome: 'failed' | 'cancelled';
+      readonly reason?: RunReason;
+      readonly stage?: string;
+    })
+  | StepEvent<'compensationStarted'>
+  | (StepEvent<'compensationRetried'> & Retried)
+  | (StepEvent<'compensationFailed'> & Failed)
+  | StepEvent<'compensated'>
   | RunEnd<R>
-  | EventOf<'deadLettered'>
+  /** Where the letter lies: on the topic of that name. */
+  | (EventOf<'deadLettered'> & { readonly topic: string })
   | EventOf<'retried'>
-  /** Of the client: the relay's history does not have these events any more. */
-  | { readonly kind: 'gap'; readonly offset: number; readonly from: number; readonly to: number };
+  | GapEvent;

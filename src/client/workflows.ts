@@ -5,12 +5,12 @@
  * lost connection, and what the subscription says is lost is read from HISTORY. What even history has lost is an event of its own, `gap`.
  */
 import { randomId } from '../base/ids.ts';
-import { type ErrorFacts, RelayError } from '../protocol/errors.ts';
+import { RelayError } from '../protocol/errors.ts';
 import { MessageType, type Position } from '../protocol/types.ts';
 import type { Client, ClientCore } from './client.ts';
 import { deferred } from './deferred.ts';
 import type { RequestOptions } from './requests.ts';
-import type { RunEnd, RunEvent, RunStatus, WorkflowDefinition } from './workflow-types.ts';
+import type { RunEnd, RunEvent, RunState, RunStatus, RunSummary, WorkflowDefinition } from './workflow-types.ts';
 
 const KEY_LENGTH = 20; // 100 bits.
 /** Per HISTORY; the relay's own bound is its reply's size. */
@@ -23,6 +23,14 @@ export interface StartOptions extends RequestOptions {
   readonly deadlineMs?: number;
   /** Of the definition. Default: the newest. */
   readonly version?: number;
+}
+
+/** A definition, and which versions of it there are. */
+export interface Defined {
+  readonly workflow: string;
+  readonly version: number;
+  readonly versions: readonly number[];
+  readonly definition: WorkflowDefinition;
 }
 
 interface Started {
@@ -67,13 +75,9 @@ export class Workflow {
     return new Run<R>(this.#client, this.#core, this.name, id, place);
   }
 
-  /** The newest first. */
-  list({
-    state,
-    limit,
-    ...options
-  }: { state?: RunStatus['state']; limit?: number } & RequestOptions = {}): Promise<readonly RunStatus[]> {
-    const read = ({ runs }: { runs: readonly RunStatus[] }) => runs;
+  /** The newest first. With a pattern for a name, of all workflows that it matches. */
+  list({ state, limit, ...options }: { state?: RunState; limit?: number } & RequestOptions = {}): Promise<readonly RunSummary[]> {
+    const read = ({ runs }: { runs: readonly RunSummary[] }) => runs;
     return this.#core.run(MessageType.RUN, [this.name, { action: 'list', state, limit }], read, options);
   }
 
@@ -91,8 +95,8 @@ export class Workflow {
   }
 
   /** Of a version, or the newest. */
-  definition({ version, ...options }: { version?: number } & RequestOptions = {}): Promise<WorkflowDefinition> {
-    const read = (definition: WorkflowDefinition) => definition;
+  definition({ version, ...options }: { version?: number } & RequestOptions = {}): Promise<Defined> {
+    const read = (defined: Defined) => defined;
     return this.#core.run(MessageType.RUN, [this.name, { action: 'definition', version }], read, options);
   }
 }
@@ -153,10 +157,15 @@ export class Run<R = unknown> implements AsyncIterable<RunEvent<R>> {
     }
     const { end } = place;
     if (end === null) throw new RelayError('CANCELLED', 'the client is closed');
-    if (end.kind === 'succeeded') return 'result' in end ? end.result : ((await this.status()).result as R);
-    const [codeName, text] =
-      end.kind === 'failed' ? (['SERVICE_ERROR', 'the run failed'] as const) : (['CANCELLED', 'the run was cancelled'] as const);
-    throw new RelayError(codeName, text, { run: this.id, ...plainFacts(end) });
+    if (end.kind === 'succeeded') return 'result' in end ? end.result : await this.stageResult<R>();
+    if (end.kind === 'cancelled') throw new RelayError('CANCELLED', 'the run was cancelled', { run: this.id });
+    throw new RelayError('SERVICE_ERROR', 'the run failed', { run: this.id, stage: end.stage ?? null, ...end.reason });
+  }
+
+  /** What a stage has come to, or one part of a forEach's, also where the run as a whole has failed. Without a stage: the run. */
+  stageResult<T = unknown>(stage?: string, index?: number, options?: RequestOptions): Promise<T> {
+    const wanted = { run: this.id, action: 'result', stage, index };
+    return this.#core.run(MessageType.RUN, [this.workflow, wanted], ({ result }: { result: T }) => result, options);
   }
 
   /** Every event from `position` on, until the run has ended. One loop at a time; the next one goes on where it was left. */
@@ -228,10 +237,4 @@ export class Run<R = unknown> implements AsyncIterable<RunEvent<R>> {
     else if (event.kind === 'retried') place.end = null;
     return event;
   }
-}
-
-function plainFacts(event: object): ErrorFacts {
-  return Object.fromEntries(
-    Object.entries(event).filter(([name, value]) => name !== 'kind' && (value === null || typeof value !== 'object')),
-  );
 }

@@ -22,7 +22,7 @@ interface Run {
   readonly input: unknown;
   readonly topic: string;
   state: string;
-  reason: string | null;
+  reason: { readonly code: string; readonly text: string } | null;
   result: unknown;
   /** The stage that runs or failed, and what it works on. */
   stageIndex: number;
@@ -100,7 +100,8 @@ export class MiniWorkflows {
         const { run: name, action, version } = (options ?? {}) as { run?: string; action: string; version?: number };
         const definitions = this.#definitions.get(workflow);
         const run = this.#runs.get(name ?? '');
-        if (action === 'list')
+        if (action === 'result' && run?.state === 'succeeded') ok({ result: run.result });
+        else if (action === 'list')
           ok({
             runs: [...this.#runs.values()]
               .filter((one) => one.workflow === workflow)
@@ -110,7 +111,7 @@ export class MiniWorkflows {
         else if (action === 'definition') {
           const found = version === undefined ? definitions?.at(-1) : definitions?.find((one) => one.version === version);
           if (found === undefined) fail(103, 'not found');
-          else ok(found);
+          else ok({ workflow, version: found.version, versions: definitions?.map((one) => one.version), definition: found });
         } else if (run === undefined || run.workflow !== workflow) fail(103, 'not found');
         else if (!this.#act(run, action)) fail(112, `conflict: the run is ${run.state}`);
         else ok(statusOf(run));
@@ -180,7 +181,7 @@ export class MiniWorkflows {
           this.#next(run);
         } else if (type === MessageType.ERROR) {
           run.state = 'failed';
-          run.reason = rest[1] as string;
+          run.reason = { code: 'SERVICE_ERROR', text: rest[1] as string };
           this.#tell(run, { kind: 'stepFailed', stage, index: 0, attempt, reason: run.reason });
           this.#tell(run, { kind: 'failed', reason: run.reason, stage });
           this.#tell(run, { kind: 'deadLettered' });
@@ -198,6 +199,6 @@ export class MiniWorkflows {
   }
 }
 
-function statusOf({ run, workflow, definition, state, reason, result }: Run): object {
-  return { run, workflow, version: definition.version, state, reason, ...(state === 'succeeded' ? { result } : {}) };
+function statusOf({ run, workflow, definition, state, reason }: Run): object {
+  return { run, workflow, version: definition.version, state, ...(reason === null ? {} : { reason }) };
 }

@@ -7,7 +7,7 @@ import type { FullClient, RunEvent, WorkflowDefinition } from '../../../src/clie
 import { type ClientUnderTest, contractTests } from './client.contract.ts';
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-const code = (codeName: string): Error => ({ codeName }) as unknown as Error;
+const code = (codeName: string, more: object = {}): Error => ({ codeName, ...more }) as unknown as Error;
 
 export async function workflowContract(t: Test, open: () => Promise<ClientUnderTest<FullClient>>): Promise<void> {
   const test = contractTests(t, open);
@@ -28,7 +28,7 @@ export async function workflowContract(t: Test, open: () => Promise<ClientUnderT
     await server.service(`${prefix}.math`, math, { version: '1.0.0' }).ready();
     const workflow = caller.workflow(`${prefix}.flow`);
     t.match(await workflow.define(definition(prefix, workflow.name)), { workflow: workflow.name, version: 1 });
-    t.match(await workflow.definition(), { name: workflow.name, version: 1 });
+    t.match(await workflow.definition(), { version: 1, versions: [1], definition: { name: workflow.name } });
     const run = await workflow.start<number>(20);
     t.match(run, { workflow: workflow.name, version: 1, duplicate: false });
     const events: RunEvent<number>[] = [];
@@ -42,6 +42,7 @@ export async function workflowContract(t: Test, open: () => Promise<ClientUnderT
     );
     t.match(events.at(-1), { kind: 'succeeded', result: 41 });
     t.equal(await run.result(), 41, 'also after the end');
+    t.equal(await run.stageResult(), 41, 'and from the run itself, where it is too large for an event');
     t.match(await run.status(), { run: run.id, state: 'succeeded' });
     t.match(await workflow.list(), [{ run: run.id, state: 'succeeded' }]);
   });
@@ -117,7 +118,10 @@ export async function workflowContract(t: Test, open: () => Promise<ClientUnderT
     const workflow = caller.workflow(`${prefix}.failing`);
     await workflow.define(definition(prefix, workflow.name));
     const run = await workflow.start<number>(4);
-    await t.rejects(run.result(), code('SERVICE_ERROR'));
+    await t.rejects(
+      run.result(),
+      code('SERVICE_ERROR', { facts: { run: run.id, stage: 'add', code: 'SERVICE_ERROR', text: /the abacus is broken/ } }),
+    );
     t.match(await run.status(), { state: 'failed' });
     await t.rejects(run.pause(), code('CONFLICT'));
     isBroken = false;
