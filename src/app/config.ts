@@ -3,6 +3,7 @@
  *
  * Pure: arguments, environment and file access come in. The settings themselves, and what they must be, are in config-table.ts.
  */
+import { parseServiceRules } from '../lane/services/service-config.ts';
 import { parseTopicRules, type TopicRule } from '../lane/topic-config.ts';
 import { renderHelp } from './config-docs.ts';
 import {
@@ -88,6 +89,7 @@ class Draft {
   finish(): RelayConfig | null {
     const config = this.#values as unknown as RelayConfig;
     this.#checkTopics(config);
+    this.#checkServices(config);
     for (const { settings, must, because, holds } of CROSS_CHECKS) {
       if (settings.some((name) => this.#invalid.has(name)) || holds(config)) continue;
       const facts = settings.map((name) => `${name}=${config[name]} (${this.#originOf(name)})`).join(', ');
@@ -124,6 +126,11 @@ class Draft {
         `${path}[${index}].history.bytes must be at most historyBytesMax: one topic cannot keep more than its lane; got ${bytes}, historyBytesMax=${config.historyBytesMax} (${this.#originOf('historyBytesMax')})`,
       );
     });
+  }
+
+  #checkServices(config: RelayConfig): void {
+    if (this.#invalid.has('services')) return;
+    this.problems.push(...parseServiceRules(config.services, this.origins.get('services') ?? 'services').problems);
   }
 
   #originOf(name: SettingName): string {

@@ -101,10 +101,7 @@ export class CallTable {
     instance.peer.held.add(call);
     this.watch.begin(instance, call);
     call.payload = this.#mayRunAgain(call, instance) ? (call.payload ?? bytes.slice(from, to)) : null;
-    if (call.timer?.dueMs !== call.deadlineMs) {
-      timers.cancel(call.timer);
-      call.timer = timers.set(call.deadlineMs, () => this.#timedOut(call));
-    }
+    call.timer ??= timers.set(call.deadlineMs, () => this.#timedOut(call)); // There already where it runs again.
     out.invoke(instance.peer.session, call, Math.max(1, Math.floor(call.deadlineMs - nowMs)), bytes, from, to);
   }
 
@@ -148,6 +145,8 @@ export class CallTable {
 
   #stopWaiting(call: Call): void {
     if (call.service.waiting.delete(call)) this.#waitingCount--;
+    this.#lane.timers.cancel(call.timer); // That of waiting; the deadline's is another.
+    call.timer = null;
   }
 
   /** The instance may have room: to those that wait, in their order. */
@@ -246,11 +245,10 @@ export class CallTable {
 
   /** The caller is gone: nobody is there to be answered. */
   callerGone(caller: Peer): void {
-    for (const call of [...caller.calls.values(), ...caller.unanswered]) {
-      this.#drop(call);
-      this.#lane.metrics[LaneMetric.callsCancelled]!++;
-      this.#freeOf(call);
-    }
+    const calls = [...caller.calls.values(), ...caller.unanswered];
+    this.#lane.metrics[LaneMetric.callsCancelled]! += calls.length;
+    for (const call of calls) this.#drop(call);
+    for (const call of calls) this.#freeOf(call); // Now that none of its own waits any more.
   }
 
   /** Ends it without a merit or fault of its instance's. */

@@ -3,12 +3,14 @@
  *
  * Thread: the lane's. An instance belongs to its session: it leaves with it, at once. One that promised heartbeats also leaves when three have been missed.
  */
+import { assert } from '../../base/assert.ts';
 import { seededId } from '../../base/ids.ts';
 import { pack, unpack } from '../../protocol/codec.ts';
 import { RelayError } from '../../protocol/errors.ts';
 import { checkNameText, NameKind, nameProblem } from '../../protocol/names.ts';
 import { SERVICE_TOPIC_PREFIX } from '../../protocol/placement.ts';
-import { type Health, type HeartbeatOptions, type Registration, registerOptions } from '../../protocol/service-options.ts';
+import { parseVersion } from '../../protocol/semver.ts';
+import type { Health, HeartbeatOptions, Registration } from '../../protocol/service-options.ts';
 import type { LaneContext, OwnTopics } from '../lane-context.ts';
 import { LaneMetric } from '../lane-metrics.ts';
 import { NameTable } from '../name-table.ts';
@@ -149,7 +151,9 @@ export class ServiceRegistry {
   /** `bytes` as `registered` gave them to the front. Says nothing yet: the topic's subscribers are not known. */
   restore(peer: Peer, number: number, bytes: Uint8Array): void {
     const { service, id, sinceMs, health, options } = unpack(bytes) as StoredRegistration;
-    const instance = this.#add(number, id, peer, service, registerOptions({ ...options }), sinceMs);
+    const parsedVersion = parseVersion(options.version);
+    assert(parsedVersion !== null, 'a registration that was taken once is right');
+    const instance = this.#add(number, id, peer, service, { ...options, parsedVersion }, sinceMs);
     instance.health = health;
     this.#nextNumber = Math.max(this.#nextNumber, number + 1);
     this.#restored.push(instance);

@@ -4,6 +4,7 @@
  * Thread: the lane's. There from the first instance until the last one, the last call in flight and the last waiting one are gone.
  */
 import { hashBytes } from '../../base/hash.ts';
+import { compareVersions } from '../../protocol/semver.ts';
 import { ANY_METHOD } from '../../protocol/service-options.ts';
 import { NameTable } from '../name-table.ts';
 import type { Timer } from '../timers.ts';
@@ -92,8 +93,10 @@ export class Service {
     return [...new Set([...this.instances].flatMap(({ registration }) => registration.methods))].sort();
   }
 
+  /** What is there, the oldest first. */
   get versions(): string[] {
-    return [...new Set([...this.instances].map(({ registration }) => registration.version))].sort();
+    const byText = new Map([...this.instances].map(({ registration }) => [registration.version, registration.parsedVersion]));
+    return [...byText].sort(([, left], [, right]) => compareVersions(left, right)).map(([text]) => text);
   }
 
   #poolNamed(name: string): void {

@@ -15,6 +15,7 @@ import {
   JOIN_HEAD_BYTES,
   JoinFlag,
   LEAVE_HEAD_BYTES,
+  PAIR_HEAD_BYTES,
   RESUME_HEAD_BYTES,
   SEND_HEAD_BYTES,
   withNumbers,
@@ -35,9 +36,10 @@ type Message = any[];
 
 /** One egress record, decoded. `message` is null where the record carries none. */
 export interface Out {
-  readonly kind: 'send' | 'fanout' | 'join' | 'leave';
+  readonly kind: 'send' | 'fanout' | 'join' | 'leave' | 'answer' | 'registered' | 'unregistered';
   /** 0 for a fan-out. */
   readonly session: number;
+  /** Of answers the query, of registrations the instance. */
   readonly sub: number;
   /** Fan-outs: who does not get it. */
   readonly excluded: number;
@@ -169,6 +171,13 @@ export class LaneRig {
     return this.#handle(kind, payload);
   }
 
+  /** Time passes, then what is due. No tick. */
+  wait(ms: number): Out[] {
+    this.nowMs += ms;
+    this.#lane.runTimers(this.nowMs);
+    return this.#take();
+  }
+
   /** Time passes, then the lane's tick. */
   advance(ms: number): Out[] {
     this.nowMs += ms;
@@ -217,6 +226,12 @@ function decode(kind: number, payload: Uint8Array): Out {
       const state = isResumed ? new DataView(restore.buffer).getFloat64(0, true) : restore.length === 0 ? null : unpack(restore);
       return { ...none, kind: 'join', session: first, sub: second, flags, ...messageAt(payload, frameStart), restore: state };
     }
+    case EgressKind.ANSWER:
+      return { ...none, kind: 'answer', sub: first, flags: second, ...messageAt(payload, PAIR_HEAD_BYTES) };
+    case EgressKind.REGISTERED:
+      return { ...none, kind: 'registered', session: first, sub: second, ...messageAt(payload, PAIR_HEAD_BYTES) };
+    case EgressKind.UNREGISTERED:
+      return { ...none, kind: 'unregistered', session: first, sub: second, ...messageAt(payload, PAIR_HEAD_BYTES) };
     default:
       throw new Error(`unexpected egress record ${kind}`);
   }
