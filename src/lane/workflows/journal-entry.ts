@@ -23,8 +23,8 @@ export interface RunEntry {
   /** As published. */
   readonly event: Uint8Array;
   readonly facts: unknown;
-  /** Copied out of the ring; null for none. */
-  readonly data: Uint8Array | null;
+  /** Copied out of the ring. Nil for none, and for a payload that is nil: the kind of event says which. */
+  readonly data: Uint8Array;
 }
 
 export type JournalEntry = RunEntry | { readonly kind: 'definition'; readonly definition: Uint8Array };
@@ -68,7 +68,7 @@ export function decodeEntry(bytes: Uint8Array, start: number, end: number): Jour
     run: unpack(run as Uint8Array) as string,
     event: event as Uint8Array,
     facts: unpack(facts as Uint8Array),
-    data: data.length === 1 && data[0] === NIL[0] ? null : data,
+    data,
   };
 }
 

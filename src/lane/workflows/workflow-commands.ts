@@ -164,7 +164,7 @@ export class WorkflowCommands {
     if (event.kind === 'started') {
       const plan = this.#definitions.find(workflow, event.version);
       assert(plan !== undefined, `run ${id} is of ${workflow} version ${event.version}, which is not defined`);
-      this.#add(new LiveRun(new Run(plan, event, facts as StartFacts, data as Uint8Array)));
+      this.#add(new LiveRun(new Run(plan, event, facts as StartFacts, data)));
     } else {
       const live = this.#runs.get(topic);
       assert(live !== undefined, `${event.kind} of run ${id}, which has not started`);
@@ -173,7 +173,7 @@ export class WorkflowCommands {
     const { run } = this.#runs.get(topic) as LiveRun;
     this.#topics.rebuildOwn(topic, run.epoch, [message]);
     // The letters of runs that are not kept any more are gone, so it is another stream.
-    if (event.kind === 'deadLettered') this.#topics.rebuildOwn(event.topic, null, [data as Uint8Array]);
+    if (event.kind === 'deadLettered') this.#topics.rebuildOwn(event.topic, null, [data]);
   }
 
   /** RESTORE_END: everything is known again, runs may go on. */

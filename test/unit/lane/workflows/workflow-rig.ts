@@ -94,10 +94,11 @@ export class WorkflowRig {
   #nextId = 1;
   /** What the watcher is subscribed to, for the next life. */
   readonly #subscriptions = new Map<string, number>();
-  #firstSub = 2;
+  #firstSub: number;
 
   constructor(workflows: Partial<WorkflowOptions> = {}, options: Partial<LaneOptions> = {}) {
     this.options = { ...LANE_DEFAULTS, ...options, workflows: { ...LANE_DEFAULTS.workflows, ...workflows } };
+    this.#firstSub = this.options.index + this.options.laneCount + 1;
     this.#lane = this.#birth();
   }
 
@@ -248,7 +249,7 @@ export class WorkflowRig {
     this.calls.clear(); // The agent's session died with its lane.
     this.recordsLeft = Number.POSITIVE_INFINITY;
     this.life++;
-    this.#firstSub += 1_000;
+    this.#firstSub += 1_000 * (this.options.laneCount + 1);
     this.#lane = this.#birth();
     for (const entries of [...this.journal.values()])
       for (const entry of entries) this.#handle(IngressKind.JOURNAL, withNumbers(0, 0, entry));
