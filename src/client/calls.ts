@@ -157,14 +157,14 @@ function run<T>(
   { signal, deadlineMs = CALL_DEADLINE_MS, hashKey, headers, idempotent, version, select, waitMs, window }: StreamOptions,
   traits: CommandTraits,
 ): Promise<T> {
-  let payloadBytes: Uint8Array | null = null;
-  const tail = (leftMs: number) => {
-    const wanted = { deadlineMs: leftMs, hashKey, headers, idempotent, version, select, wait: waitMs, window };
-    return joined(encodeTail(service, method, wanted), (payloadBytes ??= encodeTail(payload)));
+  const encoder = () => {
+    const payloadBytes = encodeTail(payload); // As it is now, however long the call has to wait.
+    const wanted = { hashKey, headers: headers && { ...headers }, idempotent, version, select, wait: waitMs, window };
+    return (leftMs: number) => joined(encodeTail(service, method, { deadlineMs: leftMs, ...wanted }), payloadBytes);
   };
   const abandoned = ({ link, id }: Sent) => void link.send(MessageType.CANCEL, encodeTail(service, id));
   const options = { timeoutMs: deadlineMs, ...(signal ? { signal } : {}) };
-  return core.run(MessageType.CALL, tail, (result) => result as T, options, { ...traits, abandoned });
+  return core.run(MessageType.CALL, encoder, (result) => result as T, options, { ...traits, abandoned });
 }
 
 function joined(head: Uint8Array, payload: Uint8Array): Uint8Array {

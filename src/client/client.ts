@@ -434,9 +434,9 @@ export class Client {
     const previous = this.#state;
     const cause = error ?? closedError();
     this.#state = { name: 'closed', code, reason, final: error !== undefined, error: cause };
+    this.#requests.end(cause); // Before the connection: a call would be told that it was lost, not why.
     this.#connection?.drop();
     this.#outbox.end(cause);
-    this.#requests.end(cause);
     this.#extension?.end(cause);
     this.#feeds.end(error ?? null);
     this.#connecting?.reject(cause);

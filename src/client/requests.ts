@@ -31,6 +31,9 @@ export interface CommandTraits {
   abandoned?(sent: Sent): void;
 }
 
+/** Called at once, where what cannot be encoded can still be told to the caller; what it returns is called for each sending. */
+export type Encoder = () => (leftMs: number) => Uint8Array;
+
 interface Request {
   readonly type: number;
   /** Encoded for each sending, with the time that is left. */
@@ -64,7 +67,7 @@ export class Requests {
   /** `read` makes the caller's result of the relay's, and gets the round trip's time. */
   run<T>(
     type: number,
-    values: readonly unknown[] | ((leftMs: number) => Uint8Array),
+    values: readonly unknown[] | Encoder,
     read: (result: never, roundTripMs: number) => T,
     options: RequestOptions = {},
     traits: CommandTraits = {},
@@ -76,10 +79,9 @@ export class Requests {
       if (this.#ended !== null) throw this.#ended;
       if (signal?.aborted) throw aborted(signal);
       const readNow = (result: unknown) => outcome.resolve(read(result as never, clock.monotonicMs() - request.sentMs));
-      const encoded = typeof values === 'function' ? null : encodeTail(...values);
       const request: Request = {
         type,
-        tail: encoded === null ? (values as (leftMs: number) => Uint8Array) : () => encoded,
+        tail: typeof values === 'function' ? values() : encodedOnce(values),
         outcome: { ...outcome, resolve: readNow },
         untilMs: clock.monotonicMs() + timeoutMs,
         traits,
@@ -162,6 +164,11 @@ export class Requests {
     }
     this.#settled();
   }
+}
+
+function encodedOnce(values: readonly unknown[]): () => Uint8Array {
+  const tail = encodeTail(...values);
+  return () => tail;
 }
 
 function unencodable(error: unknown): RelayError {

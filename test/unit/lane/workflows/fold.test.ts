@@ -61,6 +61,7 @@ class Taps implements Egress {
 const TOPICS: OwnTopics = {
   publishOwn: () => ({ epoch: 'e', offset: 1 }),
   ownPosition: () => ({ epoch: 'e', offset: 0 }),
+  hasRoomForOwn: () => true,
   rebuildOwn: () => {},
 };
 
