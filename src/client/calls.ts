@@ -11,11 +11,10 @@ import { encodeTail } from './codec.ts';
 import { type Deferred, deferred } from './deferred.ts';
 import { Fifo } from './fifo.ts';
 import type { CommandTraits, Sent } from './requests.ts';
+import { WINDOW_PARTS } from './service-call.ts';
 
 /** The relay's own default (`callDeadlineMsDefault`), so that both ends give up together. */
 export const CALL_DEADLINE_MS = 30_000;
-/** Parts that may be under way or wait for the loop. */
-const WINDOW_PARTS = 64;
 
 export interface CallOptions {
   /** From the call to its end, waiting for a connection and for an instance with room included. Default 30 000. */

@@ -48,6 +48,9 @@ export class ServiceError extends Error {
   }
 }
 
+/** The protocol's default. */
+export const WINDOW_PARTS = 64;
+
 interface InvokeOptions {
   readonly deadlineMs: number;
   readonly headers?: Readonly<Record<string, string>>;
@@ -75,7 +78,7 @@ export class InvokedCall implements CallContext {
   /** `message` is an INVOKE; `done` is called once. */
   constructor(core: ClientCore, link: Connection, message: readonly unknown[], done: (call: InvokedCall) => void) {
     const [, callId, service, method, options] = message as [number, number, string, string, InvokeOptions];
-    const { deadlineMs, headers = {}, caller, window = 0 } = options;
+    const { deadlineMs, headers = {}, caller, window = WINDOW_PARTS } = options;
     const { timers, clock } = core.options.platform;
     this.callId = callId;
     this.service = service;

@@ -222,7 +222,13 @@ export class MiniServices {
 
   #invoke({ number, service, method, wish, payload, caller, instance, credit }: Call): void {
     const { deadlineMs, headers } = wish;
-    const options = { deadlineMs, ...(headers ? { headers } : {}), caller: caller.name, window: credit };
+    // The default is not said.
+    const options = {
+      deadlineMs,
+      ...(headers ? { headers } : {}),
+      caller: caller.name,
+      ...(credit === 64 ? {} : { window: credit }),
+    };
     instance.peer.say([MessageType.INVOKE, number, service, method, options, payload]);
   }
 

@@ -95,6 +95,9 @@ export async function serviceContract(t: Test, open: () => Promise<ClientUnderTe
     );
     t.ok(aheadMax <= 16, `the window and what the loop has taken since: ${aheadMax}`);
     await t.rejects(caller.call(name, 'count', 3), code('BAD_REQUEST'), 'a plain call takes no stream');
+    let count = 0;
+    for await (const part of caller.callStream<number>(name, 'count', 200)) count = part;
+    t.equal(count, 200, 'and so with the default window');
   });
 
   await test('leaving the loop over a stream ends the generator behind it', async (t, { prefix }, client) => {
