@@ -40,6 +40,7 @@ const HTTP_HELP: Readonly<Record<string, string>> = {
   refused: 'HTTP requests answered 503: httpPendingMax, or shutting down',
   repliesLate: 'Replies of lanes that came after their request had timed out',
   sessionsLost: "Times the gateway's own session had to be opened again",
+  callsCancelled: 'Calls cancelled because their HTTP client hung up or their result was a stream',
 };
 
 export async function relayMetrics(relay: Relay): Promise<string> {

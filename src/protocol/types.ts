@@ -58,6 +58,8 @@ export interface MessageSpec {
   readonly supported: boolean;
 }
 
+// The annotations let a bundler leave the table out where nobody reads it, as the SDK's build does.
+/* @__NO_SIDE_EFFECTS__ */
 function spec(
   name: MessageTypeName,
   arity: number,
@@ -103,7 +105,7 @@ export const MESSAGE_SPECS: readonly MessageSpec[] = [
 ];
 
 /** By type number; `undefined` where no such type exists. Types are positive fixints, so 128 slots hold all there can be. */
-export const SPEC_BY_TYPE: readonly (MessageSpec | undefined)[] = Array.from({ length: 128 }, (_, type) =>
+export const SPEC_BY_TYPE: readonly (MessageSpec | undefined)[] = /* @__PURE__ */ Array.from({ length: 128 }, (_, type) =>
   MESSAGE_SPECS.find((candidate) => candidate.type === type),
 );
 

@@ -97,7 +97,8 @@ export class WorkflowCommands {
       throw new RelayError('TOO_LARGE', 'the input is too large', { inputBytes: end - payloadStart, inputBytesMax });
     this.#checkRoom(name, plan.runsInFlightMax);
     let id = seededId(this.#lane.prng, RUN_ID_LENGTH);
-    while (this.#runs.has(topicOf(name, id))) id = seededId(this.#lane.prng, RUN_ID_LENGTH);
+    // A leading dash would be a flag on a command line.
+    while (id.startsWith('-') || this.#runs.has(topicOf(name, id))) id = seededId(this.#lane.prng, RUN_ID_LENGTH);
     const deadline = deadlineMs === 0 ? plan.deadlineMs : deadlineMs;
     const live = this.#engine.start(plan, id, key, deadline, bytes.slice(payloadStart, end));
     this.#add(live);

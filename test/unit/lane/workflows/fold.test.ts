@@ -61,8 +61,8 @@ class Taps implements Egress {
 const TOPICS: OwnTopics = {
   publishOwn: () => ({ epoch: 'e', offset: 1 }),
   ownPosition: () => ({ epoch: 'e', offset: 0 }),
-  rebuildOwn: () => {},
   hasRoomForOwn: () => true,
+  rebuildOwn: () => {},
 };
 
 for (let seed = 1; seed <= SEEDS; seed++) {
