@@ -5,10 +5,11 @@
  * Thread: front only. Bounded by the commands that sessions have in flight; a query ends with the last lane's part, with its session, or with the
  * death of a lane that has not answered.
  */
-import { pack } from '../protocol/codec.ts';
+import { pack, packMessage } from '../protocol/codec.ts';
 import { writeBytes } from '../protocol/encode.ts';
 import { AnswerFlag } from '../protocol/records.ts';
-import { readUint16, readUint32 } from '../protocol/skip.ts';
+import { readUint16, readUint32, skipValue } from '../protocol/skip.ts';
+import { MessageType } from '../protocol/types.ts';
 
 interface Query {
   readonly session: number;
@@ -17,6 +18,8 @@ interface Query {
   readonly field: string;
   /** By lane: the answer's order is that of the lanes, whichever was the fastest. */
   readonly parts: (Uint8Array | undefined)[];
+  /** More elements than this are cut off. */
+  readonly countMax: number;
   /** Bit k: lane k has not answered yet. */
   lanesLeft: number;
   truncated: boolean;
@@ -25,8 +28,8 @@ interface Query {
 export interface QueryAnswer {
   readonly session: number;
   readonly id: number;
-  /** Encoded: `{<field>: [...], truncated?: true}`. */
-  readonly result: Uint8Array;
+  /** `[32, id, {<field>: [...], truncated?: true}]`. */
+  readonly frame: Uint8Array;
 }
 
 const NUMBERS = 0x1_0000_0000;
@@ -41,15 +44,16 @@ export class LaneQueries {
   }
 
   /** The number that goes out with the QUERY records. */
-  begin(session: number, id: number, field: string, laneCount: number): number {
+  begin(session: number, id: number, field: string, laneCount: number, countMax = Number.POSITIVE_INFINITY): number {
     const query = this.#next;
     this.#next = (this.#next + 1) % NUMBERS || 1;
-    this.#queries.set(query, { session, id, field, parts: [], lanesLeft: 2 ** laneCount - 1, truncated: false });
+    const lanesLeft = 2 ** laneCount - 1;
+    this.#queries.set(query, { session, id, field, parts: [], countMax, lanesLeft, truncated: false });
     return query;
   }
 
   /** A lane's part: an encoded list, which is kept, and AnswerFlags. The whole answer, once it was the last. */
-  answered(query: number, lane: number, part: Uint8Array, flags: number): QueryAnswer | null {
+  answered(query: number, lane: number, part: Uint8Array, flags = 0): QueryAnswer | null {
     const known = this.#queries.get(query);
     if (known === undefined) return null;
     known.parts[lane] = part;
@@ -57,7 +61,7 @@ export class LaneQueries {
     if ((flags & AnswerFlag.TRUNCATED) !== 0) known.truncated = true;
     if (known.lanesLeft !== 0) return null;
     this.#queries.delete(query);
-    return { session: known.session, id: known.id, result: joined(known) };
+    return { session: known.session, id: known.id, frame: encodeAnswer(known) };
   }
 
   cancel(query: number): void {
@@ -80,18 +84,27 @@ export class LaneQueries {
   }
 }
 
-function joined({ field, parts, truncated }: Query): Uint8Array {
-  const lists = parts.filter((part) => part !== undefined).map((part) => ({ part, ...readArrayHead(part) }));
-  const count = lists.reduce((sum, list) => sum + list.count, 0);
-  const head = pack({ [field]: 0 }).slice(0, -1); // Without the 0, in whose place the list stands.
-  head[0] = 0x80 | (truncated ? 2 : 1);
-  const bytes = lists.reduce((sum, { part, start }) => sum + part.length - start, 0);
-  const result = new Uint8Array(head.length + 5 + bytes + (truncated ? TRUNCATED.length : 0));
-  let at = writeBytes(result, 0, head, 0, head.length);
-  at = writeArrayHead(result, at, count);
-  for (const { part, start } of lists) at = writeBytes(result, at, part, start, part.length);
-  if (truncated) at = writeBytes(result, at, TRUNCATED, 0, TRUNCATED.length);
-  return result.subarray(0, at);
+function encodeAnswer({ id, field, parts, countMax, truncated }: Query): Uint8Array {
+  const lists: Uint8Array[] = [];
+  let count = 0;
+  let bytes = 0;
+  for (const part of parts) {
+    if (part === undefined) continue;
+    const { count: own, start } = readArrayHead(part);
+    const taken = Math.min(own, countMax - count);
+    let end = taken === own ? part.length : start;
+    for (let element = 0; taken < own && element < taken; element++) end = skipValue(part, end, part.length);
+    lists.push(part.subarray(start, end));
+    count += taken;
+    bytes += end - start;
+  }
+  const head = packMessage(MessageType.OK, id, truncated ? { [field]: 0, truncated: true } : { [field]: 0 });
+  // In the place of the 0 stands the list, and `truncated` behind it.
+  const listAt = head.length - 1 - (truncated ? TRUNCATED.length : 0);
+  const frame = new Uint8Array(head.length + 4 + bytes);
+  let at = writeArrayHead(frame, writeBytes(frame, 0, head, 0, listAt), count);
+  for (const list of lists) at = writeBytes(frame, at, list, 0, list.length);
+  return frame.subarray(0, writeBytes(frame, at, head, listAt + 1, head.length));
 }
 
 function readArrayHead(list: Uint8Array): { readonly count: number; readonly start: number } {

@@ -6,7 +6,6 @@
 import { assert } from '../base/assert.ts';
 import { pack, unpack } from '../protocol/codec.ts';
 import { CLOSE_CODES, type CloseCodeName } from '../protocol/codes.ts';
-import { encodeOk } from '../protocol/encode.ts';
 import { RelayError } from '../protocol/errors.ts';
 import { MessageHeader, readHeader, scanMessage } from '../protocol/header.ts';
 import type { LaneEvents } from '../protocol/lane-port.ts';
@@ -34,8 +33,6 @@ import type { PatternCommands } from './pattern-commands.ts';
 import type { Session } from './session.ts';
 
 const EMPTY = new Uint8Array(0);
-/** Array head, type and id of an OK. */
-const OK_HEAD_BYTES_MAX = 11;
 /** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
 const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 
@@ -125,7 +122,7 @@ export class LaneRecords implements LaneEvents {
         const part = bytes.slice(start + PAIR_HEAD_BYTES, end);
         const answer = queries.answered(view.getUint32(start, true), lane, part, view.getUint32(start + 4, true));
         const session = answer === null ? undefined : sessions.get(answer.session);
-        if (answer !== null && session?.isLive === true) hub.send(session, okFrame(answer.id, answer.result));
+        if (answer !== null && session?.isLive === true) hub.send(session, answer.frame);
         return;
       }
       case EgressKind.REQUEST:
@@ -284,9 +281,4 @@ export class LaneRecords implements LaneEvents {
     this.#replay.replay(lane);
     this.#front.lanes.flush();
   }
-}
-
-function okFrame(id: number, result: Uint8Array): Uint8Array {
-  const frame = new Uint8Array(OK_HEAD_BYTES_MAX + result.length);
-  return frame.subarray(0, encodeOk(frame, 0, id, result));
 }

@@ -209,7 +209,7 @@ export class TopicCommands implements OwnTopics {
   }
 
   presence(header: MessageHeader, keyHash: number): void {
-    this.#presence.query(header, this.#topicOf(header, keyHash));
+    this.#presence.query(header, () => this.#topicOf(header, keyHash));
   }
 
   /** Policy `pause`: the front stopped queueing after offset `after` and has room again. */

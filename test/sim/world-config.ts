@@ -69,7 +69,8 @@ export const BAD_OPTIONS: readonly { readonly type: number; readonly options: re
   { type: MessageType.SUBSCRIBE, options: [{ presence: 'everything' }] },
   { type: MessageType.HISTORY, options: [{ limit: 0 }] },
   { type: MessageType.PRESENCE, options: [{ countOnly: 'yes' }] },
-  { type: MessageType.CALL, options: ['method', null, null] },
+  { type: MessageType.CALL, options: [5, null, null] },
+  { type: MessageType.CALL, options: ['method', { deadlineMs: 0 }, null] },
   { type: MessageType.REGISTER, options: [{ version: 1 }] },
 ];
 

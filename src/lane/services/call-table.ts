@@ -390,7 +390,8 @@ export class CallTable {
   #noResponders(call: Call): RelayError {
     this.#lane.metrics[LaneMetric.callsWithoutResponders]!++;
     const { service, options } = call;
-    const facts = { service: service.name, method: methodText(call), instances: service.instances.size };
+    const { retryAfterMs } = this.#lane.options.services;
+    const facts = { service: service.name, method: methodText(call), instances: service.instances.size, retryAfterMs };
     const pool = service.poolOf(call.methodBytes, 0, call.methodBytes.length).instances;
     if (service.instances.size === 0) return new RelayError('NO_RESPONDERS', undefined, facts);
     if (pool.length === 0)

@@ -109,7 +109,8 @@ export class ServiceCommands {
     const service = this.#registry.find(keyHash, bytes, header.keyStart, header.keyEnd);
     if (service === undefined) {
       this.#lane.metrics[LaneMetric.callsWithoutResponders]!++;
-      throw new RelayError('NO_RESPONDERS', undefined, { service: this.#lane.keyText(header) });
+      const { retryAfterMs } = this.#lane.options.services;
+      throw new RelayError('NO_RESPONDERS', undefined, { service: this.#lane.keyText(header), retryAfterMs });
     }
     const caller = this.#peers.find(session) ?? this.#peer();
     if (header.id === 0) this.#checkUnanswered(caller);

@@ -200,14 +200,23 @@ for (const { name, parts, want } of [
     t.equal(queries.answered(query, 1, pack(parts[1]), 0), null);
     const answer = queries.answered(query, 0, pack(parts[0]), 0);
     t.match(answer, { session: 1, id: 7 });
-    t.same(unpack(answer?.result as Uint8Array), want);
+    t.same(unpack(answer?.frame as Uint8Array), [32, 7, want]);
     t.equal(queries.count, 0);
   });
 }
+
+t.test('a list is cut where it was asked to be', async (t) => {
+  const queries = new LaneQueries();
+  const query = queries.begin(1, 2 ** 40, 'runs', 2, 3);
+  queries.answered(query, 0, pack(['a', { b: 1 }]));
+  const answer = queries.answered(query, 1, pack([['c'], 'd']));
+  t.same(unpack(answer?.frame as Uint8Array), [32, 2 ** 40, { runs: ['a', { b: 1 }, ['c']] }]);
+});
 
 t.test('a query says that a lane had more to say', async (t) => {
   const queries = new LaneQueries();
   const query = queries.begin(1, 7, 'services', 2);
   queries.answered(query, 0, pack(['a']), AnswerFlag.TRUNCATED);
-  t.same(unpack(queries.answered(query, 1, pack(['b']), 0)?.result as Uint8Array), { services: ['a', 'b'], truncated: true });
+  const answer = queries.answered(query, 1, pack(['b']), 0);
+  t.same(unpack(answer?.frame as Uint8Array), [32, 7, { services: ['a', 'b'], truncated: true }]);
 });

@@ -122,7 +122,7 @@ t.test('calls without an id are bounded in the lane: the front cannot see them e
 // ---- nobody there
 
 for (const { name, register, call, method = 'add', text } of [
-  { name: 'an unknown service', register: null, call: null, text: /service=math$/ },
+  { name: 'an unknown service', register: null, call: null, text: /service=math, retryAfterMs=250$/ },
   { name: 'an unknown method', register: {}, call: null, method: 'mul', text: /offers the method: .*method=mul.*methods=add/ },
   { name: 'another version', register: {}, call: { version: '^2' }, text: /version that the call asks for: .*versions=1.0.0/ },
   { name: 'a prerelease', register: { version: '2.0.0-rc.1' }, call: { version: '^2' }, text: /versions=2.0.0-rc.1/ },
