@@ -206,7 +206,8 @@ export class Run<R = unknown> implements AsyncIterable<RunEvent<R>> {
           if (offset === place.offset + 1) yield this.#take(place, offset, payload);
           else if (offset > place.offset) yield* this.#fill(place);
           // A run that failed may have been retried since.
-          if (place.end !== null) yield* this.#fill(place);
+          const end = place.end as RunEnd | null; // Not what the loop's condition has narrowed it to.
+          if (end !== null && end.kind !== 'succeeded') yield* this.#fill(place);
           next = messages.next();
         }
       }
