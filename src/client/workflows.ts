@@ -157,7 +157,7 @@ export class Run<R = unknown> implements AsyncIterable<RunEvent<R>> {
     }
     const { end } = place;
     if (end === null) throw new RelayError('CANCELLED', 'the client is closed');
-    if (end.kind === 'succeeded') return 'result' in end ? end.result : await this.stageResult<R>();
+    if (end.kind === 'succeeded') return 'result' in end ? (end.result as R) : await this.stageResult<R>();
     if (end.kind === 'cancelled') throw new RelayError('CANCELLED', 'the run was cancelled', { run: this.id });
     throw new RelayError('SERVICE_ERROR', 'the run failed', { run: this.id, stage: end.stage ?? null, ...end.reason });
   }
