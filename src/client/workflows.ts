@@ -157,7 +157,7 @@ export class Run<R = unknown> implements AsyncIterable<RunEvent<R>> {
     }
     const { end } = place;
     if (end === null) throw new RelayError('CANCELLED', 'the client is closed');
-    if (end.kind === 'succeeded') return 'result' in end ? end.result : await this.stageResult<R>();
+    if (end.kind === 'succeeded') return 'result' in end ? (end.result as R) : await this.stageResult<R>();
     if (end.kind === 'cancelled') throw new RelayError('CANCELLED', 'the run was cancelled', { run: this.id });
     throw new RelayError('SERVICE_ERROR', 'the run failed', { run: this.id, stage: end.stage ?? null, ...end.reason });
   }
@@ -206,7 +206,8 @@ export class Run<R = unknown> implements AsyncIterable<RunEvent<R>> {
           if (offset === place.offset + 1) yield this.#take(place, offset, payload);
           else if (offset > place.offset) yield* this.#fill(place);
           // A run that failed may have been retried since.
-          if (place.end !== null) yield* this.#fill(place);
+          const end = place.end as RunEnd | null; // Not what the loop's condition has narrowed it to.
+          if (end !== null && end.kind !== 'succeeded') yield* this.#fill(place);
           next = messages.next();
         }
       }
