@@ -3,14 +3,14 @@ import t from 'tap';
 import { LaneQueries } from '../../../src/front/lane-queries.ts';
 import { pack, unpack } from '../../../src/protocol/codec.ts';
 
-t.test('the last lane’s part completes the answer, whatever the order', async (t) => {
+t.test('the last lane’s part completes the answer, in the lanes’ order whatever the order of answers', async (t) => {
   const queries = new LaneQueries();
   const query = queries.begin(7, 2 ** 40, 'runs', 3);
   t.equal(queries.answered(query, 2, pack(['c'])), null);
   t.equal(queries.answered(query, 0, pack([])), null);
   const answer = queries.answered(query, 1, pack([{ atMs: 1n << 41n }, 'b']));
   t.match(answer, { session: 7, id: 2 ** 40 });
-  t.same(unpack(answer?.frame ?? pack(null)), [32, 2 ** 40, { runs: ['c', { atMs: 2 ** 41 }, 'b'] }]);
+  t.same(unpack(answer?.frame ?? pack(null)), [32, 2 ** 40, { runs: [{ atMs: 2 ** 41 }, 'b', 'c'] }]);
   t.equal(queries.count, 0);
   t.equal(queries.answered(query, 1, pack(['late'])), null);
 });
