@@ -78,10 +78,12 @@ function table(name: string): string {
   return `${markdown([head, ...rows])}\n${note}\n`;
 }
 
+/** A run that was repeated quietly counts as quiet. */
 function disturbedRounds(results: Results, server: string): number {
   let count = 0;
   for (let round = 0; round < results.rounds; round++) {
-    if (results.runs.findLast((run) => run.server === server && run.round === round)?.isDisturbed) count++;
+    const runs = results.runs.filter((run) => run.server === server && run.round === round);
+    if (runs.length > 0 && runs.every((run) => run.isDisturbed)) count++;
   }
   return count;
 }
