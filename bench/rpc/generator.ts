@@ -256,6 +256,9 @@ class RpcGenerator implements PeerEvents {
       case MessageType.ERROR:
         this.#refused(header, bytes, start);
         return;
+      case MessageType.CANCELLED:
+        increment(this.#errorsByCode, 'CANCELLED'); // Of a call that was returned at once: the RETURN did not arrive.
+        return;
       default:
         this.#fail(`${peer.name} got what it should not: ${JSON.stringify(unpack(bytes.slice(start, header.end)))}`);
     }

@@ -205,6 +205,10 @@ class WorkflowGenerator implements PeerEvents {
         if (peer === this.#starter) this.#refused++;
         this.#onEnd?.();
         return;
+      case MessageType.CANCELLED:
+        // Of a call that was returned at once: the RETURN did not arrive, and the step is tried again.
+        increment(this.#errorsByCode, 'CANCELLED');
+        return;
       default:
         this.#fail(`${peer.name} got what it should not: ${JSON.stringify(message)}`);
     }
