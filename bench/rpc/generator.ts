@@ -7,7 +7,7 @@
 import { availableParallelism } from 'node:os';
 import { increment } from '../../src/cli/bench/account.ts';
 import { MessageReader, PUBLISH_ID_FIRST } from '../../src/cli/bench/frames.ts';
-import { DRAIN_MS_MAX, DRAIN_TURN_MS, QUIET_MS } from '../../src/cli/bench/limits.ts';
+import { DRAIN_MS_MAX, DRAIN_TURN_MS } from '../../src/cli/bench/limits.ts';
 import { writePayload, writeUint32 } from '../../src/cli/bench/payload.ts';
 import { Schedule } from '../../src/cli/bench/plan.ts';
 import { nowUs } from '../../src/cli/bench/shared-clock.ts';
@@ -46,6 +46,8 @@ const CAPACITY = 100_000;
 const TICK_US = 1_000;
 /** Time for the ticker's thread to start. */
 const START_DELAY_MS = 300;
+/** At the end of a cell: when nothing has come for so long, nothing more will. */
+const SILENCE_MS_MAX = 10_000;
 const NEVER_US = Number.POSITIVE_INFINITY;
 
 class RpcGenerator implements PeerEvents {
@@ -68,7 +70,8 @@ class RpcGenerator implements PeerEvents {
   /** Id of the cell's first operation; ids go on from cell to cell, so that a late answer is no other operation's. */
   #idFirst = PUBLISH_ID_FIRST;
   #isClosedLoop = false;
-  /** Due (open loop) or over (closed loop) in here: measured. */
+  /** Open loop: operations from this one on are measured. Closed loop: those that are over in the window. */
+  #measureFrom = 0;
   #measureFromUs = NEVER_US;
   #measureToUs = NEVER_US;
   #schedule: Schedule | null = null;
@@ -165,7 +168,8 @@ class RpcGenerator implements PeerEvents {
     this.#schedule = new Schedule(plan.streams, plan.streamTotal, count, rate);
     this.#t0Us = Math.ceil(nowUs() + START_DELAY_MS * 1000);
     this.#nextDueUs = this.#t0Us;
-    this.#measureFromUs = Math.floor(this.#t0Us + (warmupCount * 1e6) / rate);
+    this.#measureFrom = warmupCount;
+    this.#measureFromUs = this.#t0Us + (warmupCount * 1e6) / rate;
     const ticker = new Ticker({ ...plan, t0Us: this.#t0Us, spacingUs: TICK_US }, () => this.#sendDue());
     await sleep((this.#measureFromUs - nowUs()) / 1000);
     const window = new MeasuredWindow(this.#pid);
@@ -196,7 +200,7 @@ class RpcGenerator implements PeerEvents {
     for (;;) {
       const now = nowUs();
       if (isSent() && this.#operations.inFlight === 0) return;
-      if (now - Math.max(this.#lastReceiptUs, startUs) > QUIET_MS * 1000 || now - startUs > DRAIN_MS_MAX * 1000) return;
+      if (now - Math.max(this.#lastReceiptUs, startUs) > SILENCE_MS_MAX * 1000 || now - startUs > DRAIN_MS_MAX * 1000) return;
       await sleep(DRAIN_TURN_MS);
     }
   }
@@ -214,7 +218,7 @@ class RpcGenerator implements PeerEvents {
         this.#flushCallers();
         return;
       }
-      if (dueUs >= this.#measureFromUs) this.#lag.record(now - dueUs);
+      if (schedule.message >= this.#measureFrom) this.#lag.record(now - dueUs);
       this.#send(dueUs, now - dueUs);
       schedule.advance();
     }
@@ -303,7 +307,10 @@ class RpcGenerator implements PeerEvents {
     const now = nowUs();
     this.#lastReceiptUs = now;
     const dueUs = this.#operations.dueUs(operation);
-    if ((this.#isClosedLoop ? now : dueUs) >= this.#measureFromUs && now <= this.#measureToUs) {
+    const isMeasured = this.#isClosedLoop
+      ? now >= this.#measureFromUs && now <= this.#measureToUs
+      : operation >= this.#measureFrom;
+    if (isMeasured) {
       this.#done++;
       this.#latency.record(now - dueUs);
     }
