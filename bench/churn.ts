@@ -7,12 +7,13 @@
  * Writes bench/results/churn.json; exits 1 if anything was lost, or if memory grew by more than 5 % from the second quarter's median to the last one's
  * (in the first quarter heaps and history fill up). Not: latency.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { runBench } from '../src/cli/bench/command.ts';
 import { parseFlags } from '../src/cli/bench/options.ts';
+import { readMemory } from '../src/cli/bench/proc-stat.ts';
+import { buildRelay, freePort, relayArgs, startServer } from './support/server-process.ts';
 
 const SAMPLE_MS = 5_000;
 const GROWTH_MAX = 0.05;
@@ -23,27 +24,12 @@ const { values } = parseArgs({
 const minutes = Number(values.minutes);
 if (!(minutes > 0 && minutes <= 120)) throw new RangeError(`--minutes must be in (0, 120], got '${values.minutes}'`);
 
-execFileSync(process.execPath, ['scripts/build-server.ts'], { cwd: root });
-const server = spawn(
-  process.execPath,
-  ['--max-semi-space-size=2', 'dist/server/main.js', 'serve', '--port=0', '--ops-port=0', '--lanes=1'],
-  {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  },
-);
-process.on('exit', () => server.kill('SIGKILL'));
-const url = await new Promise<string>((resolve, reject) => {
-  let said = '';
-  server.stderr.on('data', (chunk: Buffer) => {
-    said += chunk.toString();
-    const found = /listening on (ws:\S+)/.exec(said)?.[1];
-    if (found !== undefined) resolve(found);
-  });
-  server.once('exit', () => reject(new Error(`the relay ended: ${said}`)));
-});
+buildRelay();
+const port = await freePort();
+const server = await startServer(relayArgs(port, '1', []));
+const url = `ws://127.0.0.1:${port}/v1/connect`;
 
-const rssMb = (): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1]) / 1_024;
+const rssMb = (): number => readMemory(server.pid)?.rssMb ?? Number.NaN;
 const samples: { readonly atSeconds: number; readonly rssMb: number }[] = [];
 const startedMs = performance.now();
 const sampler = setInterval(() => {
@@ -60,11 +46,9 @@ const flags = [
   '--churn-rate=100',
 ];
 const { options } = parseFlags([...flags, `--duration=${minutes * 60}`, '--warmup=2', `--url=${url}`]);
-const result = await runBench({ ...options, pid: server.pid ?? null });
+const result = await runBench({ ...options, pid: server.pid });
 clearInterval(sampler);
-const exited = new Promise((resolve) => server.once('exit', resolve));
-server.kill('SIGTERM');
-await exited;
+await server.stop();
 
 const quarter = (index: number): number => {
   const part = samples.slice((samples.length * index) >> 2, (samples.length * (index + 1)) >> 2).map((sample) => sample.rssMb);

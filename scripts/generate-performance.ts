@@ -32,8 +32,12 @@ interface Results {
 }
 
 function load(name: string): Results | null {
+  return loadAs<Results>(name);
+}
+
+function loadAs<Kind>(name: string): Kind | null {
   const file = `${root}bench/results/${name}.json`;
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Results) : null;
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Kind) : null;
 }
 
 const LABELS: Readonly<Record<string, string>> = {
@@ -78,10 +82,12 @@ function table(name: string): string {
   return `${markdown([head, ...rows])}\n${note}\n`;
 }
 
+/** A run that was repeated quietly counts as quiet. */
 function disturbedRounds(results: Results, server: string): number {
   let count = 0;
   for (let round = 0; round < results.rounds; round++) {
-    if (results.runs.findLast((run) => run.server === server && run.round === round)?.isDisturbed) count++;
+    const runs = results.runs.filter((run) => run.server === server && run.round === round);
+    if (runs.length > 0 && runs.every((run) => run.isDisturbed)) count++;
   }
   return count;
 }
@@ -100,6 +106,118 @@ function reconnectTable(): string {
   });
   const head = ['round', 'server', ...Object.keys(results.runs[0]?.result.reconnect ?? {}), 'lost'];
   return `${markdown([head, ...rows])}\n`;
+}
+
+/** What `npm run bench:rpc` and `npm run bench:workflow` write, as far as it is shown. */
+interface RpcResults {
+  readonly rounds: number;
+  readonly rate: number | null;
+  readonly load: Readonly<Record<string, number>>;
+  readonly idleCpuMsPerSecond: Medians;
+  readonly medians: Readonly<Record<string, Readonly<Record<string, Medians>>>>;
+  readonly costs: readonly {
+    readonly server: string;
+    readonly callToPublish: number;
+    readonly callToPing: number;
+    readonly callToPublishLessIdle: number;
+    readonly callToPublishMax: number;
+  }[];
+  readonly runs: readonly CountedRun[];
+}
+interface WorkflowResults {
+  readonly rounds: number;
+  readonly load: Readonly<Record<string, number>>;
+  readonly medians: Readonly<Record<string, Medians>>;
+  readonly runs: readonly CountedRun[];
+}
+interface CountedRun {
+  readonly round: number;
+  readonly server: string;
+  readonly isDisturbed: boolean;
+  readonly result: { readonly kind?: string | null };
+}
+
+const RPC_COLUMNS = [
+  ['server CPU us', 'cpu us/operation', 1],
+  ['operations/s', 'operations/s', 0],
+  ['P50 ms', 'p50 ms', 2],
+  ['P99 ms', 'p99 ms', 2],
+  ['P99.9 ms', 'p99.9 ms', 2],
+  ['max ms', 'max ms', 1],
+  ['RSS MB', 'RSS MB', 0],
+  ['generator lag P99 ms', 'lag p99 ms', 2],
+  ['unanswered', 'unanswered', 0],
+  ['lost', 'lost', 0],
+  ['doubled', 'duplicated', 0],
+  ['wrong payloads', 'wrong payloads', 0],
+  ['errors', 'errors', 0],
+] as const;
+const RPC_KINDS: Readonly<Record<string, string>> = { ping: 'PING', publish: 'PUBLISH', call: 'CALL' };
+
+function rpcTable(rate: string): string {
+  const results = loadAs<RpcResults>(`rpc-${rate}`);
+  if (results === null) return `_Not measured yet: \`npm run bench:rpc -- --rates ${rate}\`._\n`;
+  const rows = Object.entries(results.medians).flatMap(([server, kinds]) =>
+    Object.entries(kinds).map(([kind, medians]) => [
+      `${RPC_KINDS[kind]}, ${label(server)}`,
+      ...RPC_COLUMNS.map(([, figure, digits]) =>
+        // A closed loop has no schedule to be late for.
+        results.rate === null && figure === 'lag p99 ms' ? '' : (medians[figure] as number).toFixed(digits),
+      ),
+    ]),
+  );
+  const costs = results.costs.map(
+    ({ server, callToPublish, callToPing, callToPublishLessIdle, callToPublishMax }) =>
+      `A call costs ${callToPublish.toFixed(2)} publishes and ${callToPing.toFixed(2)} pings of CPU (${label(server)}; ${callToPublishLessIdle.toFixed(2)} publishes without the idle connections' ` +
+      `${results.idleCpuMsPerSecond[server]?.toFixed(1)} ms a second): ${Math.max(callToPublish, callToPublishLessIdle) <= callToPublishMax ? 'within' : 'over'} the ${callToPublishMax} aimed at.`,
+  );
+  const { idleConnections, callers, payloadBytes, durationSeconds, inFlightMax } = results.load;
+  const loop = results.rate === null ? `closed loop, ${inFlightMax} in flight` : 'open loop';
+  const note = `${results.rounds} rounds of ${durationSeconds} s, interleaved; ${loop}; ${idleConnections?.toLocaleString('en')} idle connections, ${callers} callers, ${payloadBytes} B.${disturbedNote(results)}`;
+  return `${markdown([['', ...RPC_COLUMNS.map(([title]) => title)], ...rows])}\n${costs.join('\n')}\n\n${note}\n`;
+}
+
+const WORKFLOW_COLUMNS = [
+  ['runs/s', 'runs/s', 0],
+  ['steps/s', 'steps/s', 0],
+  ['wall us/step', 'wall us/step', 1],
+  ['server CPU us/step', 'cpu us/step', 1],
+  ['wall us/stage', 'wall us/stage', 0],
+  ['server CPU us/stage', 'cpu us/stage', 0],
+  ['run P50 ms', 'p50 ms', 0],
+  ['run P99 ms', 'p99 ms', 0],
+  ['alone P50 ms', 'alone p50 ms', 2],
+  ['alone P99 ms', 'alone p99 ms', 2],
+  ['RSS MB', 'RSS MB', 0],
+  ['attempts again', 'attempts again', 0],
+  ['runs missing', 'runs missing', 0],
+  ['wrong results', 'wrong results', 0],
+  ['steps lost', 'steps lost', 0],
+  ['steps doubled', 'steps doubled', 0],
+  ['errors', 'errors', 0],
+] as const;
+
+function workflowTable(): string {
+  const results = loadAs<WorkflowResults>('workflow');
+  if (results === null) return '_Not measured yet: `npm run bench:workflow`._\n';
+  const rows = Object.entries(results.medians).map(([server, medians]) => [
+    label(server),
+    ...WORKFLOW_COLUMNS.map(([, figure, digits]) => (medians[figure] as number).toFixed(digits)),
+  ]);
+  const { runs, width, instances } = results.load;
+  const note = `${results.rounds} rounds, interleaved; ${runs?.toLocaleString('en')} runs at once, ${width} parts, ${instances} connections with an instance of each service.${disturbedNote(results)}`;
+  return `${markdown([['', ...WORKFLOW_COLUMNS.map(([title]) => title)], ...rows])}\n${note}\n`;
+}
+
+/** How many of what was measured no repetition has made quiet. */
+function disturbedNote({ runs }: { readonly runs: readonly CountedRun[] }): string {
+  const quiet = new Map<string, boolean>();
+  for (const { round, server, isDisturbed, result } of runs) {
+    const measured = `${round} ${server} ${result.kind}`;
+    quiet.set(measured, (quiet.get(measured) ?? false) || !isDisturbed);
+  }
+  const disturbed = [...quiet.values()].filter((isQuiet) => !isQuiet).length;
+  return disturbed > 0 ? ` ${disturbed} of ${quiet.size} counted runs were disturbed by other processes of the machine.` : '';
 }
 
 function microTable(): string {
@@ -148,7 +266,15 @@ function markdown(rows: readonly (readonly string[])[]): string {
   return line(head) + line(head.map((_, column) => (column === 0 ? '---' : '---:'))) + body.map(line).join('');
 }
 
-const RENDERERS: Readonly<Record<string, () => string>> = { measured: summary, reconnect: reconnectTable, micro: microTable };
+const RENDERERS: Readonly<Record<string, () => string>> = {
+  measured: summary,
+  reconnect: reconnectTable,
+  micro: microTable,
+  'rpc-1000': () => rpcTable('1000'),
+  'rpc-5000': () => rpcTable('5000'),
+  'rpc-saturation': () => rpcTable('saturation'),
+  workflow: workflowTable,
+};
 
 let stale = 0;
 for (const page of ['README.md', 'docs/performance.md', 'docs/decisions/0004-doorbells.md']) {

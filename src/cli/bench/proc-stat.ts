@@ -3,6 +3,7 @@
  * A process that is gone has neither, and on another system nothing is known (null).
  */
 import { readFileSync } from 'node:fs';
+import type { MachineFigures } from './result.ts';
 
 /** USER_HZ, fixed at 100 for everything in /proc on every architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -50,6 +51,28 @@ export function readMachineCpu(): MachineCpu | null {
     stolenSeconds: steal,
     idleSeconds: idle + ioWait,
   };
+}
+
+/** What the machine did between two readings, the server's and the generator's own share taken out; null where there is no /proc. */
+export function machineFigures(
+  start: MachineCpu | null,
+  end: MachineCpu | null,
+  serverCpuSeconds: number | null,
+  generatorCpuSeconds: number,
+): MachineFigures | null {
+  if (start === null || end === null) return null;
+  const otherSeconds = end.processSeconds - start.processSeconds - generatorCpuSeconds - (serverCpuSeconds ?? 0);
+  return {
+    otherCpuSeconds: serverCpuSeconds === null ? null : hundredths(Math.max(otherSeconds, 0)),
+    interruptSeconds: hundredths(end.interruptSeconds - start.interruptSeconds),
+    stolenSeconds: hundredths(end.stolenSeconds - start.stolenSeconds),
+    idleSeconds: hundredths(end.idleSeconds - start.idleSeconds),
+  };
+}
+
+/** As exact as a tick. */
+function hundredths(seconds: number): number {
+  return Number(seconds.toFixed(2));
 }
 
 function readProc(pid: number | '', file: string): string | null {

@@ -12,8 +12,8 @@ import { entryUrl, hasEntries } from './entry-url.ts';
 import type { FromWorker, Refusal, ToWorker, WorkerReport } from './ipc.ts';
 import { type BenchOptions, completeOptions } from './options.ts';
 import { messageCount, warmupCount } from './plan.ts';
-import { type MachineCpu, readCpuSeconds, readMachineCpu, readMemory } from './proc-stat.ts';
-import type { BenchResult, MachineFigures, ReconnectFigures } from './result.ts';
+import { type MachineCpu, machineFigures, readCpuSeconds, readMachineCpu, readMemory } from './proc-stat.ts';
+import type { BenchResult, ReconnectFigures } from './result.ts';
 import { nowUs } from './shared-clock.ts';
 
 /** Time to spread the start message and start the tickers. */
@@ -151,22 +151,6 @@ async function conduct(options: BenchOptions, crew: Crew): Promise<BenchResult> 
   };
   for (const histogram of [latency, fromSend, lag, connectTime]) histogram.destroy();
   return result;
-}
-
-function machineFigures(
-  start: MachineCpu | null,
-  end: MachineCpu | null,
-  serverCpuSeconds: number | null,
-  generatorCpuSeconds: number,
-): MachineFigures | null {
-  if (start === null || end === null) return null;
-  const otherSeconds = end.processSeconds - start.processSeconds - generatorCpuSeconds - (serverCpuSeconds ?? 0);
-  return {
-    otherCpuSeconds: serverCpuSeconds === null ? null : round(Math.max(otherSeconds, 0), 2),
-    interruptSeconds: round(end.interruptSeconds - start.interruptSeconds, 2),
-    stolenSeconds: round(end.stolenSeconds - start.stolenSeconds, 2),
-    idleSeconds: round(end.idleSeconds - start.idleSeconds, 2),
-  };
 }
 
 function reconnectFigures(reports: readonly WorkerReport[]): ReconnectFigures {
