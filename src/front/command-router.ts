@@ -108,9 +108,14 @@ export class CommandRouter {
   /** Hot. */
   #forwardTo(lane: number, hash: number, session: Session, header: MessageHeader, bytes: Uint8Array, start: number): void {
     const front = this.#front;
+    const { lanes } = front;
     front.introduce(session, lane);
-    if (!front.lanes.tryWrite(lane, IngressKind.COMMAND, session.number, hash, bytes, start, header.end))
-      front.refuseOverloaded(lane);
+    // A refused RETURN is work thrown away, and done again when its call has run out of time; a lane's own command is one that it waits for.
+    const isTaken =
+      header.type === MessageType.RETURN || session.isAgent
+        ? lanes.tryWriteOrKeep(lane, IngressKind.COMMAND, session.number, hash, bytes, start, header.end)
+        : lanes.tryWrite(lane, IngressKind.COMMAND, session.number, hash, bytes, start, header.end);
+    if (!isTaken) front.refuseOverloaded(lane);
     front.metrics.commandsForwarded++;
   }
 

@@ -86,6 +86,7 @@ export class LaneAgents {
       agent = this.#open(new AgentConnection(this.#lanes, lane, this.#messageBytesMax));
       agent.id = `${LANE_SESSION_PREFIX}${lane}`;
       agent.client = agent.id;
+      agent.isAgent = true;
       agent.state = OPEN;
       this.#agents[lane] = agent;
     }

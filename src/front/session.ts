@@ -27,6 +27,8 @@ export class Session {
   readonly connection: Connection;
   /** The HTTP gateway's own session: no ping, no GOAWAY, not counted as a connection. */
   readonly internal: boolean;
+  /** A lane's own session (lane-agents.ts). */
+  isAgent = false;
   state: SessionState;
   /** What the client calls it; drawn at HELLO. */
   id = '';

@@ -81,6 +81,18 @@ export class InlineLanes implements Lanes {
     return this.#link.tryWrite(kind, first, second, bytes, start, end);
   }
 
+  tryWriteOrKeep(
+    _lane: number,
+    kind: number,
+    first: number,
+    second: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    return this.#link.tryWriteOrKeep(kind, first, second, bytes, start, end);
+  }
+
   allHaveRoom(payloadBytes: number): boolean {
     return this.#link.hasRoom(payloadBytes + NUMBERS_BYTES);
   }

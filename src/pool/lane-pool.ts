@@ -158,6 +158,18 @@ export class LanePool implements Lanes {
     return (this.#slots[lane] as Slot).link.tryWrite(kind, first, second, bytes, start, end);
   }
 
+  tryWriteOrKeep(
+    lane: number,
+    kind: number,
+    first: number,
+    second: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    return (this.#slots[lane] as Slot).link.tryWriteOrKeep(kind, first, second, bytes, start, end);
+  }
+
   allHaveRoom(payloadBytes: number): boolean {
     return this.#slots.every((slot) => slot.link.hasRoom(payloadBytes + NUMBERS_BYTES));
   }

@@ -13,6 +13,19 @@ export interface Lanes {
    * False: no room now, or the lane is being replaced. The caller answers OVERLOADED.
    */
   tryWrite(lane: number, kind: number, first: number, second: number, bytes: Uint8Array, start: number, end: number): boolean;
+  /**
+   * As tryWrite, but waits in memory while the ring is full, up to a bound: for what ends work that a lane holds (RETURN), whose sender could do nothing
+   * but throw it away, and for the lanes' own commands. False: nothing more may wait, or the lane is being replaced.
+   */
+  tryWriteOrKeep(
+    lane: number,
+    kind: number,
+    first: number,
+    second: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean;
   /** Is there room in every lane for a record of this size? For records that must reach all of them or none. */
   allHaveRoom(payloadBytes: number): boolean;
   /** A record that must not be refused: waits in memory while the ring is full, in order with everything after it. */

@@ -119,6 +119,18 @@ export class SimLanes implements Lanes {
     return this.#slot(lane).link.tryWrite(kind, first, second, bytes, start, end);
   }
 
+  tryWriteOrKeep(
+    lane: number,
+    kind: number,
+    first: number,
+    second: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    return this.#slot(lane).link.tryWriteOrKeep(kind, first, second, bytes, start, end);
+  }
+
   allHaveRoom(payloadBytes: number): boolean {
     return this.#slots.every((slot) => slot.link.hasRoom(payloadBytes + NUMBERS_BYTES));
   }
