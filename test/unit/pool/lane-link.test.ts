@@ -34,12 +34,12 @@ class Link {
   /** The numbers that the lane reads now. */
   read(): number[] {
     const numbers: number[] = [];
+    let count = 0;
     do {
       this.link.publish();
-    } while (
-      this.#consumer.read((_kind, start) => numbers.push(this.#consumer.view.getUint32(start, true)), 100) > 0 &&
-      (this.#consumer.release(), true)
-    );
+      count = this.#consumer.read((_kind, start) => numbers.push(this.#consumer.view.getUint32(start, true)), 100);
+      this.#consumer.release();
+    } while (count > 0);
     return numbers;
   }
 }
