@@ -113,8 +113,8 @@ export class CommandRouter {
     // A refused RETURN is work thrown away, and done again when its call has run out of time; a lane's own command is one that it waits for.
     const isTaken =
       header.type === MessageType.RETURN || session.isAgent
-        ? lanes.tryWriteOrKeep(lane, IngressKind.COMMAND, session.number, hash, bytes, start, header.end)
-        : lanes.tryWrite(lane, IngressKind.COMMAND, session.number, hash, bytes, start, header.end);
+        ? lanes.tryWriteOrKeep(lane, IngressKind.COMMAND, session.number, hash, front.receivedUs, bytes, start, header.end)
+        : lanes.tryWrite(lane, IngressKind.COMMAND, session.number, hash, front.receivedUs, bytes, start, header.end);
     if (!isTaken) front.refuseOverloaded(lane);
     front.metrics.commandsForwarded++;
   }
@@ -151,7 +151,7 @@ export class CommandRouter {
     if (!lanes.allHaveRoom(COMMAND_HEAD_BYTES + header.end - start)) this.#front.refuseOverloaded(-1);
     const query = queries.begin(session.number, header.id, field, lanes.count, countMax);
     for (let lane = 0; lane < lanes.count; lane++) {
-      lanes.tryWrite(lane, IngressKind.QUERY, session.number, query, bytes, start, header.end);
+      lanes.tryWrite(lane, IngressKind.QUERY, session.number, query, this.#front.receivedUs, bytes, start, header.end);
     }
     metrics.commandsForwarded++;
   }

@@ -40,6 +40,8 @@ export class Session {
   lanesKnown = 0;
   lastSeenMs: number;
   nextPingMs: number;
+  /** Stamp of the ping that is not answered yet; 0: none. */
+  pingSentUs = 0;
 
   /** Frames of the current drain, in order: the first apart, since most sessions get one. Views of ring memory, sent before it is freed. */
   firstFrame: Uint8Array | null = null;

@@ -10,6 +10,7 @@ import type { MessageHeader } from '../protocol/header.ts';
 import { decodeOptions, type OptionMap } from '../protocol/options.ts';
 import type { Egress } from '../protocol/records.ts';
 import type { Position } from '../protocol/types.ts';
+import { type LaneLatencies, laneLatencies } from '../telemetry/stages.ts';
 import type { LaneOptions } from './lane-options.ts';
 import { LaneOutput } from './lane-output.ts';
 import { Timers } from './timers.ts';
@@ -51,6 +52,8 @@ export class LaneContext {
   readonly options: LaneOptions;
   readonly out: LaneOutput;
   readonly metrics: Float64Array;
+  /** Written only: a lane decides nothing by them. */
+  readonly latencies: LaneLatencies;
   readonly sessions = new Map<number, LaneSession>();
   readonly timers = new Timers();
   /** Choices that are not the topics' epochs: balancing, jitter, ids. A stream of its own, so that one does not shift the other. */
@@ -61,9 +64,12 @@ export class LaneContext {
   bytes: Uint8Array = EMPTY;
   end = 0;
   session = NOBODY;
+  /** When the front received the command, 0 outside of commands: goes on into what it leads to. Telemetry only, nothing is decided by it. */
+  stampUs = 0;
 
-  constructor(options: LaneOptions, egress: Egress, metrics: Float64Array) {
+  constructor(options: LaneOptions, egress: Egress, metrics: Float64Array, latencies: LaneLatencies = laneLatencies()) {
     this.options = options;
+    this.latencies = latencies;
     this.out = new LaneOutput(egress);
     this.metrics = metrics;
     this.prng = new Prng(options.seed, CHOICES_STREAM + options.index);

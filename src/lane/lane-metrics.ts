@@ -5,6 +5,10 @@
  */
 export const LANE_COUNTERS = [
   'commands',
+  /** Of commands, each handled in one go and made visible with one store. */
+  'batches',
+  /** Microseconds spent on batches. */
+  'busyUs',
   'publishes',
   'publishesDuplicate',
   'errors',

@@ -106,6 +106,7 @@ export class LaneOutput {
     source: Uint8Array,
     payloadStart: number,
     payloadEnd: number,
+    stampUs: number,
   ): void {
     const egress = this.#egress;
     const bytesMax = messageBytesMax(
@@ -116,6 +117,7 @@ export class LaneOutput {
     const start = egress.claim(EgressKind.FANOUT, FANOUT_HEAD_BYTES + bytesMax);
     this.#head(start, sub, excludedSession);
     egress.view.setUint32(start + 8, 0, true);
+    egress.view.setUint32(start + 12, stampUs, true);
     const end = encodeMessage(
       egress.bytes,
       start + FANOUT_HEAD_BYTES,
@@ -143,6 +145,7 @@ export class LaneOutput {
     const start = this.#egress.claim(EgressKind.FANOUT, FANOUT_HEAD_BYTES + frame.length);
     this.#head(start, sub, excludedSession);
     this.#egress.view.setUint32(start + 8, FanoutFlag.EVENT | (watchersOnly ? FanoutFlag.WATCHERS_ONLY : 0), true);
+    this.#egress.view.setUint32(start + 12, 0, true);
     writeBytes(this.#egress.bytes, start + FANOUT_HEAD_BYTES, frame, 0, frame.length);
     this.#egress.commit(FANOUT_HEAD_BYTES + frame.length);
   }
@@ -203,9 +206,9 @@ export class LaneOutput {
     this.#egress.commit(at - start);
   }
 
-  progress(ingressPosition: number): void {
+  progress(ingressPosition: number, stampUs: number): void {
     const start = this.#egress.claim(EgressKind.PROGRESS, PROGRESS_BYTES);
-    this.#egress.view.setUint32(start, ingressPosition, true);
+    this.#head(start, ingressPosition, stampUs);
     this.#egress.commit(PROGRESS_BYTES);
   }
 

@@ -23,6 +23,7 @@ import {
   SendFlag,
 } from '../protocol/records.ts';
 import { MessageType, SPEC_BY_TYPE } from '../protocol/types.ts';
+import type { LaneLatencies } from '../telemetry/stages.ts';
 import { LaneContext } from './lane-context.ts';
 import { LaneMetric } from './lane-metrics.ts';
 import type { LaneOptions } from './lane-options.ts';
@@ -37,8 +38,8 @@ export class Lane {
   readonly #workflows: WorkflowCommands;
   readonly #header = new MessageHeader();
 
-  constructor(options: LaneOptions, egress: Egress, metrics: Float64Array) {
-    this.#lane = new LaneContext(options, egress, metrics);
+  constructor(options: LaneOptions, egress: Egress, metrics: Float64Array, latencies?: LaneLatencies) {
+    this.#lane = new LaneContext(options, egress, metrics, latencies);
     this.#topics = new TopicCommands(this.#lane);
     this.#services = new ServiceCommands(this.#lane, this.#topics);
     this.#workflows = new WorkflowCommands(this.#lane, this.#topics);
@@ -58,7 +59,9 @@ export class Lane {
     switch (kind) {
       case IngressKind.COMMAND:
         lane.session = view.getUint32(start, true);
+        lane.stampUs = view.getUint32(start + 8, true);
         this.#command(start + COMMAND_HEAD_BYTES, view.getUint32(start + 4, true), 0);
+        lane.stampUs = 0;
         return;
       case IngressKind.PATTERN_COMMAND:
         lane.session = view.getUint32(start, true);
@@ -88,7 +91,7 @@ export class Lane {
         return;
       case IngressKind.QUERY:
         lane.session = view.getUint32(start, true);
-        this.#query(start + PAIR_HEAD_BYTES, view.getUint32(start + 4, true));
+        this.#query(start + COMMAND_HEAD_BYTES, view.getUint32(start + 4, true));
         return;
       case IngressKind.REPLY:
         this.#topics.replies(start + PAIR_HEAD_BYTES);
@@ -105,9 +108,9 @@ export class Lane {
     }
   }
 
-  /** After each batch: everything up to `ingressPosition` is done. */
-  progress(ingressPosition: number): void {
-    this.#lane.out.progress(ingressPosition);
+  /** After each batch: everything up to `ingressPosition` is done, at `stampUs`. */
+  progress(ingressPosition: number, stampUs: number): void {
+    this.#lane.out.progress(ingressPosition, stampUs);
   }
 
   /** What is due by now. */

@@ -110,11 +110,11 @@ export class TopicCommands implements OwnTopics {
 
   /** Hot. To the topic's subscribers, those of the patterns that match it, and its queue groups. */
   #fanout(topic: Topic, excluded: number, meta: Uint8Array | null, bytes: Uint8Array, start: number, end: number): void {
-    const { out } = this.#lane;
-    if (topic.sessions.size > 0) out.fanout(topic.sub, excluded, null, topic.offset, meta, bytes, start, end);
+    const { out, stampUs } = this.#lane;
+    if (topic.sessions.size > 0) out.fanout(topic.sub, excluded, null, topic.offset, meta, bytes, start, end, stampUs);
     const patternSubs = topic.patternSubs(this.#patterns);
     for (let index = 0; index < patternSubs.length; index++) {
-      out.fanout(patternSubs[index] as number, excluded, topic.nameBytes, topic.offset, meta, bytes, start, end);
+      out.fanout(patternSubs[index] as number, excluded, topic.nameBytes, topic.offset, meta, bytes, start, end, stampUs);
     }
     if (topic.groups !== null) topic.groups.published(meta, bytes, start, end);
   }

@@ -4,10 +4,9 @@
  * Thread: front only. The same for a lane in a thread and inline; who wakes the other side is the owner's business.
  */
 import { writeBytes } from '../protocol/encode.ts';
-import { withNumbers } from '../protocol/records.ts';
+import { COMMAND_HEAD_BYTES, commandRecord } from '../protocol/records.ts';
 import { RING_FULL, RingProducer } from '../shm/spsc-ring.ts';
 
-const NUMBERS_BYTES = 8;
 /** Kept commands may take so many times the ring. */
 const KEPT_RINGS_MAX = 4;
 /** Claimed and given back, never written: any legal kind does. */
@@ -53,25 +52,46 @@ export class LaneLink {
   }
 
   /** Hot. */
-  tryWrite(kind: number, first: number, second: number, bytes: Uint8Array, start: number, end: number): boolean {
+  tryWrite(
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
     const ingress = this.#ingress;
     if (ingress === null || this.backlogCount > 0) return false;
-    const at = ingress.claim(kind, NUMBERS_BYTES + end - start);
+    const at = ingress.claim(kind, COMMAND_HEAD_BYTES + end - start);
     if (at === RING_FULL) return false;
-    ingress.view.setUint32(at, first, true);
+    ingress.view.setUint32(at, session, true);
     ingress.view.setUint32(at + 4, second, true);
-    writeBytes(ingress.bytes, at + NUMBERS_BYTES, bytes, start, end);
-    ingress.commit(NUMBERS_BYTES + end - start);
+    ingress.view.setUint32(at + 8, stampUs, true);
+    writeBytes(ingress.bytes, at + COMMAND_HEAD_BYTES, bytes, start, end);
+    ingress.commit(COMMAND_HEAD_BYTES + end - start);
     return true;
   }
 
   /** As tryWrite, but what finds the ring full waits in memory, up to a few rings of it. False: that is full as well, or there is no lane. */
-  tryWriteOrKeep(kind: number, first: number, second: number, bytes: Uint8Array, start: number, end: number): boolean {
-    if (this.tryWrite(kind, first, second, bytes, start, end)) return true;
-    const payloadBytes = NUMBERS_BYTES + end - start;
+  tryWriteOrKeep(
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    if (this.tryWrite(kind, session, second, stampUs, bytes, start, end)) return true;
+    const payloadBytes = COMMAND_HEAD_BYTES + end - start;
     if (this.#ingress === null || this.#keptBytes + payloadBytes > this.#keptBytesMax) return false;
     this.#keptBytes += payloadBytes;
-    this.#backlog.push({ kind, payload: withNumbers(first, second, bytes.subarray(start, end)), keptBytes: payloadBytes });
+    this.#backlog.push({
+      kind,
+      payload: commandRecord(session, second, stampUs, bytes.subarray(start, end)),
+      keptBytes: payloadBytes,
+    });
     return true;
   }
 

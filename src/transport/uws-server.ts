@@ -169,7 +169,7 @@ export class UwsServer {
       },
       drain: (socket) => front.onDrain(socket.getUserData().c.session as Session),
       pong: (socket) => front.onPong(socket.getUserData().c.session as Session),
-      ping: (socket) => front.onPong(socket.getUserData().c.session as Session),
+      ping: (socket) => front.onPing(socket.getUserData().c.session as Session),
       close: (socket, code) => {
         const connection = socket.getUserData().c;
         connection.closed();

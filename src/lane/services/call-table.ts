@@ -9,6 +9,7 @@
  * Thread: the lane's. A call has exactly one last answer, with CALL_DONE: the front counts on it.
  * What waits is served as soon as any instance has room that offers what it wants, so that nothing that waits could be served now.
  */
+import { elapsedUs } from '../../base/clock.ts';
 import { packMessage } from '../../protocol/codec.ts';
 import { WIRE_ERRORS } from '../../protocol/codes.ts';
 import { type ErrorFacts, RelayError, withFacts } from '../../protocol/errors.ts';
@@ -320,6 +321,8 @@ export class CallTable {
   /** Hot. The call is over, whatever its caller will be told; the instance it was with. */
   #done(call: Call, outcome: CallOutcome): Instance {
     const instance = call.instance as Instance;
+    const { stampUs, latencies } = this.#lane; // Not 0: a RETURN ends it.
+    if (stampUs !== 0 && outcome !== 'neutral') latencies.call.record(elapsedUs(call.stampUs, stampUs));
     this.#leave(call, instance, outcome);
     this.#forget(call);
     return instance;

@@ -32,10 +32,20 @@ export class Call implements Invocation {
   /** Instances that it was given to. */
   attempts = 0;
   startedMs = 0;
+  /** When the front received the CALL: for telemetry only. */
+  readonly stampUs: number;
   probe = NO_PROBE;
   timer: Timer | null = null;
 
-  constructor(caller: Peer, id: number, service: Service, methodBytes: Uint8Array, options: CallOptions, nowMs: number) {
+  constructor(
+    caller: Peer,
+    id: number,
+    service: Service,
+    methodBytes: Uint8Array,
+    options: CallOptions,
+    nowMs: number,
+    stampUs = 0,
+  ) {
     this.caller = caller;
     this.id = id;
     this.service = service;
@@ -43,6 +53,7 @@ export class Call implements Invocation {
     this.options = options;
     this.deadlineMs = nowMs + options.deadlineMs;
     this.partsLeft = options.window;
+    this.stampUs = stampUs;
   }
 
   // What its INVOKE says.

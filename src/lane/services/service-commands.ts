@@ -116,7 +116,7 @@ export class ServiceCommands {
     if (header.id === 0) this.#checkUnanswered(caller);
     else if (caller.calls.has(header.id)) throw new RelayError('CONFLICT', 'a call of that id is in flight');
     const method = this.#methodBytes(service, methodStart, methodEnd);
-    const call = new Call(caller, header.id, service, method, options, this.#lane.nowMs);
+    const call = new Call(caller, header.id, service, method, options, this.#lane.nowMs, this.#lane.stampUs);
     this.#calls.begin(call, bytes, payloadStart, end);
   }
 

@@ -208,6 +208,7 @@ export class Engine implements CallEvents {
   #judge(live: LiveRun, plan: StagePlan, stage: StageRun): boolean {
     const verdict = judgeStage(plan, stage, this.#lane.nowMs);
     if (verdict === 'goesOn') return false;
+    this.#lane.latencies.workflowStage.record((this.#lane.nowMs - stage.startedAtMs) * 1_000);
     if (verdict !== 'succeeded') {
       this.#emit(live, { kind: 'stageFailed', stage: plan.name, reason: verdict });
       return true;

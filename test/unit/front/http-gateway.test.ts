@@ -4,7 +4,7 @@ import t from 'tap';
 import { ERROR_STATUS, HTTP_ROUTES } from '../../../src/front/http-routes.ts';
 import { pack, unpack } from '../../../src/protocol/codec.ts';
 import { WIRE_ERRORS, type WireErrorName } from '../../../src/protocol/codes.ts';
-import { EgressKind, IngressKind, withNumbers } from '../../../src/protocol/records.ts';
+import { commandRecord, EgressKind, IngressKind, withNumbers } from '../../../src/protocol/records.ts';
 import { MessageType } from '../../../src/protocol/types.ts';
 import { type Ask, GATEWAY_SESSION, Rig } from './http-rig.ts';
 
@@ -489,7 +489,7 @@ t.test("an overloaded lane's refusal says when to come back, in whole seconds", 
 t.test('a command lost with its lane is answered 503', async (t) => {
   const rig = new Rig();
   const answers = rig.send('POST', '/v1/publish?topic=a', JSON_BODY);
-  const record = withNumbers(GATEWAY_SESSION, 0, pack([MessageType.PUBLISH, 2, 'a', null, 1])); // 1 was HELLO.
+  const record = commandRecord(GATEWAY_SESSION, 0, 0, pack([MessageType.PUBLISH, 2, 'a', null, 1])); // 1 was HELLO.
   rig.front.laneEvents.onRecordLost(0, IngressKind.COMMAND, record, new DataView(record.buffer), 0, record.length);
   t.match(answers, [{ status: 503, headers: { 'Retry-After': '2' }, body: { error: { code: 113, name: 'LANE_RESTARTED' } } }]);
 });

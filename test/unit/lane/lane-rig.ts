@@ -8,6 +8,7 @@ import type { LaneOptions } from '../../../src/lane/lane-options.ts';
 import { pack, unpack } from '../../../src/protocol/codec.ts';
 import { MessageHeader, readHeader } from '../../../src/protocol/header.ts';
 import {
+  commandRecord,
   type Egress,
   EgressKind,
   FANOUT_HEAD_BYTES,
@@ -103,12 +104,15 @@ export class LaneRig {
     this.open(session);
     const header = new MessageHeader();
     readHeader(message, 0, message.length, header);
-    return this.#handle(IngressKind.COMMAND, withNumbers(session, hashBytes(message, header.keyStart, header.keyEnd), message));
+    return this.#handle(
+      IngressKind.COMMAND,
+      commandRecord(session, hashBytes(message, header.keyStart, header.keyEnd), 0, message),
+    );
   }
 
   patternCommand(session: number, sub: number, message: Message): Out[] {
     this.open(session);
-    return this.#handle(IngressKind.PATTERN_COMMAND, withNumbers(session, sub, pack(message)));
+    return this.#handle(IngressKind.PATTERN_COMMAND, commandRecord(session, sub, 0, pack(message)));
   }
 
   /** The answer's third element, or the code of an error. Fails where there is no answer. */

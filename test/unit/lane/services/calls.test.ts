@@ -2,7 +2,7 @@
 import t from 'tap';
 import { hashBytes } from '../../../../src/base/hash.ts';
 import { pack } from '../../../../src/protocol/codec.ts';
-import { IngressKind, SendFlag, withNumbers } from '../../../../src/protocol/records.ts';
+import { commandRecord, IngressKind, SendFlag, withNumbers } from '../../../../src/protocol/records.ts';
 import { CALLER, messagesTo, restoreInstances, ServiceRig } from './service-rig.ts';
 
 const A = 1;
@@ -385,7 +385,7 @@ t.test('a heartbeat says nothing to a client, and to a lane that waits for its w
 
 function callRecord(session: number): Uint8Array {
   const name = new TextEncoder().encode('math');
-  return withNumbers(session, hashBytes(name, 0, name.length), pack([5, 9, 'math', 'add', null, 0]));
+  return commandRecord(session, hashBytes(name, 0, name.length), 0, pack([5, 9, 'math', 'add', null, 0]));
 }
 
 // ---- time

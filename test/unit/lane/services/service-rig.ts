@@ -5,7 +5,7 @@ import type { LaneOptions } from '../../../../src/lane/lane-options.ts';
 import type { ServiceRule } from '../../../../src/lane/services/service-config.ts';
 import type { ServiceOptions } from '../../../../src/lane/services/service-options.ts';
 import { pack, packMessage } from '../../../../src/protocol/codec.ts';
-import { IngressKind, SendFlag, withNumbers } from '../../../../src/protocol/records.ts';
+import { commandRecord, IngressKind, SendFlag, withNumbers } from '../../../../src/protocol/records.ts';
 import { LANE_DEFAULTS } from '../../../support/options.ts';
 import { LaneRig, type Out } from '../lane-rig.ts';
 
@@ -123,7 +123,7 @@ export class ServiceRig {
   // biome-ignore lint/suspicious/noExplicitAny: tests look into reports of every shape.
   services(pattern = '>', options: object | null = { instances: true }): any[] {
     this.lane.open(CALLER);
-    const [answer] = this.lane.record(IngressKind.QUERY, withNumbers(CALLER, 77, pack([19, 1, pattern, options])));
+    const [answer] = this.lane.record(IngressKind.QUERY, commandRecord(CALLER, 77, 0, pack([19, 1, pattern, options])));
     return answer?.message as unknown[];
   }
 

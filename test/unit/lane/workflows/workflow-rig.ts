@@ -13,6 +13,7 @@ import { pack, packMessage, unpack } from '../../../../src/protocol/codec.ts';
 import { WIRE_ERRORS, type WireErrorName } from '../../../../src/protocol/codes.ts';
 import { MessageHeader, readHeader, scanMessage } from '../../../../src/protocol/header.ts';
 import {
+  commandRecord,
   type Egress,
   EgressKind,
   FANOUT_HEAD_BYTES,
@@ -119,7 +120,7 @@ export class WorkflowRig {
     const header = new MessageHeader();
     if (!scanMessage(message, 0, message.length, header) || header.end !== message.length)
       throw new Error('the front would not forward this');
-    this.#handle(IngressKind.COMMAND, withNumbers(SESSION, hashBytes(message, header.keyStart, header.keyEnd), message));
+    this.#handle(IngressKind.COMMAND, commandRecord(SESSION, hashBytes(message, header.keyStart, header.keyEnd), 0, message));
     const reply = this.replies.findLast((frame) => frame[1] === id);
     if (reply === undefined) return undefined;
     return reply[0] === 33 ? reply : reply[2];
@@ -157,7 +158,7 @@ export class WorkflowRig {
   }
 
   query(pattern: string, options: object): Any {
-    this.#handle(IngressKind.QUERY, withNumbers(SESSION, 7, pack([13, 5, pattern, options])));
+    this.#handle(IngressKind.QUERY, commandRecord(SESSION, 7, 0, pack([13, 5, pattern, options])));
     return this.answers.pop();
   }
 
@@ -218,7 +219,7 @@ export class WorkflowRig {
     const message = pack([3, this.#nextId++, topic, since === null ? null : { since }]);
     const header = new MessageHeader();
     readHeader(message, 0, message.length, header);
-    this.#handle(IngressKind.COMMAND, withNumbers(WATCHER, hashBytes(message, header.keyStart, header.keyEnd), message));
+    this.#handle(IngressKind.COMMAND, commandRecord(WATCHER, hashBytes(message, header.keyStart, header.keyEnd), 0, message));
   }
 
   // ---- time and death
