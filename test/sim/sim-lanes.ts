@@ -15,7 +15,7 @@ import type { LaneEvents, Lanes } from '../../src/protocol/lane-port.ts';
 import { EgressKind, IngressKind } from '../../src/protocol/records.ts';
 import { createRing, HEAD_OFFSET_BYTES, PROGRESS_OFFSET_BYTES, ringWords, wordIndex } from '../../src/shm/ring-layout.ts';
 import { RingConsumer, ringPositions } from '../../src/shm/spsc-ring.ts';
-import { laneLatencies } from '../../src/telemetry/stages.ts';
+import { type LaneLatencies, laneLatencies } from '../../src/telemetry/stages.ts';
 
 /** What the oracle is told: the order in which lanes handle records is the truth that clients' views are held against. */
 export interface LaneTap {
@@ -67,6 +67,7 @@ interface Slot {
   readonly index: number;
   readonly link: LaneLink;
   readonly metrics: Float64Array;
+  readonly latencies: LaneLatencies;
   state: LaneState;
   life: number;
   ingress: SharedArrayBuffer;
@@ -161,6 +162,10 @@ export class SimLanes implements Lanes {
 
   metrics(lane: number): Float64Array {
     return this.#slot(lane).metrics;
+  }
+
+  latencies(lane: number): LaneLatencies {
+    return this.#slot(lane).latencies;
   }
 
   backlogCount(lane: number): number {
@@ -284,6 +289,7 @@ export class SimLanes implements Lanes {
       index,
       link: new LaneLink(),
       metrics: new Float64Array(LANE_METRICS_BYTES / 8),
+      latencies: laneLatencies(),
       state: { name: 'gone' },
       life: 0,
       ingress,
@@ -317,7 +323,7 @@ export class SimLanes implements Lanes {
       this.#drain(slot, this.#prng.nextInt(1, 20));
     };
     slot.runner = new LaneRunner(options, slot.ingress, slot.egressRing, metrics, waitForRoom, {
-      latencies: laneLatencies(),
+      latencies: slot.latencies,
       stampUs: () => this.#clock.stampUs(),
     });
     slot.link.attach(slot.ingress);
