@@ -100,6 +100,7 @@ async function measure(route: string, connections: number): Promise<Cell | strin
         }
       : { args: ['bench/peers/uws-http.ts', '--port', String(port), ...(route === 'close' ? ['--close'] : [])] },
   );
+  const echo = route === 'call' ? await startServer(['bench/http/echo.ts', `ws://127.0.0.1:${port}`]) : null;
   try {
     const about = ROUTES[route] ?? { method: 'POST', isOps: false, path: '/v1/publish?topic=http.single', body: PAYLOAD };
     const url = `http://127.0.0.1:${about.isOps ? opsPort : port}${about.path}`;
@@ -145,6 +146,7 @@ async function measure(route: string, connections: number): Promise<Cell | strin
       delivery,
     };
   } finally {
+    await echo?.stop();
     await server.stop();
   }
 }

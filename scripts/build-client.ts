@@ -1,10 +1,11 @@
 /**
- * Builds the SDK: one minified ESM file without dependencies for browsers and Node, with its type declarations beside it.
+ * Builds the SDK: minified ESM files without dependencies for browsers and Node, each with its type declarations beside it. Users load one of them.
  *
- *   dist/client/relay-client.js      what users load
- *   dist/client/relay-client.d.ts    its types; they live in dist/client/types/
+ *   dist/client/relay-client.js       topics
+ *   dist/client/relay-client-full.js  the same, and services and workflows
+ *   dist/client/*.d.ts                their types; they live in dist/client/types/
  *
- * Prints the sizes; exits 1 above GZIP_BYTES_MAX.
+ * Prints the sizes; exits 1 above the bound of an entry.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +13,17 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-export const GZIP_BYTES_MAX = 15_000;
+export interface ClientEntry {
+  /** Of the source and, without the directory, of the declarations. */
+  readonly source: string;
+  readonly file: string;
+  readonly gzipBytesMax: number;
+}
+
+export const CLIENT_ENTRIES = {
+  topics: { source: 'index', file: 'relay-client', gzipBytesMax: 15_000 },
+  full: { source: 'full', file: 'relay-client-full', gzipBytesMax: 18_500 },
+} as const satisfies Record<string, ClientEntry>;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const outDirectory = `${root}dist/client/`;
@@ -22,10 +33,10 @@ export interface Bundle {
   readonly gzipBytes: number;
 }
 
-export async function bundleClient(): Promise<Bundle> {
+export async function bundleClient({ source }: ClientEntry): Promise<Bundle> {
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: ['src/client/index.ts'],
+    entryPoints: [`src/client/${source}.ts`],
     bundle: true,
     write: false,
     format: 'esm',
@@ -39,7 +50,7 @@ export async function bundleClient(): Promise<Bundle> {
   return { code, gzipBytes: gzipSync(code, { level: 9 }).length };
 }
 
-/** Declarations of what the entry reaches, from the source. Their imports say `.ts`, which only this project allows: they become `.js`. */
+/** Declarations of what the entries reach, from the source. Their imports say `.ts`, which only this project allows: they become `.js`. */
 function emitTypes(): void {
   const tsc = spawnSync(
     `${root}node_modules/.bin/tsc`,
@@ -57,7 +68,7 @@ function emitTypes(): void {
         '--types',
         '',
       ],
-      ...['--strict', '--allowImportingTsExtensions', '--skipLibCheck', '--ignoreConfig', 'src/client/index.ts'],
+      ...['--strict', '--allowImportingTsExtensions', '--skipLibCheck', '--ignoreConfig', 'src/client/full.ts'],
     ],
     { cwd: root, encoding: 'utf8' },
   );
@@ -68,23 +79,26 @@ function emitTypes(): void {
     writeFileSync(file, readFileSync(file, 'utf8').replace(/(['"]\.{1,2}\/[^'"]+)\.ts(['"])/g, '$1.js$2'));
   }
   // The reference brings Symbol.asyncDispose to users whose own `lib` is older.
-  writeFileSync(
-    `${outDirectory}relay-client.d.ts`,
-    `/// <reference lib="esnext.disposable" />\nexport * from './types/client/index.js';\n`,
-  );
+  for (const { source, file } of Object.values(CLIENT_ENTRIES)) {
+    const types = `/// <reference lib="esnext.disposable" />\nexport * from './types/client/${source}.js';\n`;
+    writeFileSync(`${outDirectory}${file}.d.ts`, types);
+  }
 }
 
 async function main(): Promise<void> {
   rmSync(outDirectory, { recursive: true, force: true });
   mkdirSync(outDirectory, { recursive: true });
-  const { code, gzipBytes } = await bundleClient();
-  writeFileSync(`${outDirectory}relay-client.js`, code);
-  emitTypes();
-  console.log(`dist/client/relay-client.js: ${code.length} bytes, ${gzipBytes} gzipped (at most ${GZIP_BYTES_MAX})`);
-  if (gzipBytes > GZIP_BYTES_MAX) {
-    console.error(`build-client: ${gzipBytes - GZIP_BYTES_MAX} bytes too many`);
-    process.exitCode = 1;
+  for (const entry of Object.values(CLIENT_ENTRIES)) {
+    const { file, gzipBytesMax } = entry;
+    const { code, gzipBytes } = await bundleClient(entry);
+    writeFileSync(`${outDirectory}${file}.js`, code);
+    console.log(`dist/client/${file}.js: ${code.length} bytes, ${gzipBytes} gzipped (at most ${gzipBytesMax})`);
+    if (gzipBytes > gzipBytesMax) {
+      console.error(`build-client: ${file}: ${gzipBytes - gzipBytesMax} bytes too many`);
+      process.exitCode = 1;
+    }
   }
+  emitTypes();
 }
 
 if (import.meta.main ?? process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -8,7 +8,14 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { renderConfigDocs } from '../src/app/config.ts';
-import { CLOSE_CODES, type CloseCodeSpec, WIRE_ERRORS, type WireErrorSpec } from '../src/protocol/codes.ts';
+import {
+  CLOSE_CODES,
+  type CloseCodeSpec,
+  WIRE_ERROR_ACTIONS,
+  WIRE_ERRORS,
+  type WireErrorName,
+  type WireErrorSpec,
+} from '../src/protocol/codes.ts';
 
 const ROOT = new URL('../', import.meta.url);
 
@@ -23,10 +30,12 @@ export function staleDocs(): string[] {
 }
 
 export function renderErrorDocs(): string {
-  const errors = Object.entries<WireErrorSpec>(WIRE_ERRORS).sort(([, left], [, right]) => left.code - right.code);
+  const errors = (Object.entries(WIRE_ERRORS) as [WireErrorName, WireErrorSpec][]).sort(
+    ([, left], [, right]) => left.code - right.code,
+  );
   const closes = Object.entries<CloseCodeSpec>(CLOSE_CODES).sort(([, left], [, right]) => left.code - right.code);
-  const errorRows = errors.map(([name, { code, retryable, text, action }]) =>
-    row([code, `\`${name}\``, retryable ? 'yes' : 'no', text, action]),
+  const errorRows = errors.map(([name, { code, retryable, text }]) =>
+    row([code, `\`${name}\``, retryable ? 'yes' : 'no', text, WIRE_ERROR_ACTIONS[name]]),
   );
   const closeRows = closes.map(([name, { code, reconnect, text }]) =>
     row([code, `\`${name}\``, RECONNECT_TEXT[reconnect], text]),

@@ -5,13 +5,15 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { resultsFolder } from '../bench/support/results.ts';
+import { readResults, resultsFolder } from '../bench/support/results.ts';
 import { labelOf, loadPairs, markdown, medianCurve, notMeasured, type PairResults } from './report/pairs.ts';
 import { percentilePlot } from './report/percentile-plot.ts';
 import { httpTable, peerConfigurations, sloTable, soakText, webSocketSuites } from './report/sections.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const CHECK = process.argv.includes('--check');
+
+type Medians = Readonly<Record<string, number>>;
 
 const COLUMNS = [
   ['CPU us/delivery', 'cpu us/delivery', 1],
@@ -70,6 +72,118 @@ function reconnectTable(): string {
   });
   const head = ['round', 'server', ...Object.keys(results.runs[0]?.result.reconnect ?? {}), 'lost'];
   return `${markdown([head, ...rows])}\n`;
+}
+
+/** What `npm run bench:rpc` and `npm run bench:workflow` write, as far as it is shown. */
+interface RpcResults {
+  readonly rounds: number;
+  readonly rate: number | null;
+  readonly load: Readonly<Record<string, number>>;
+  readonly idleCpuMsPerSecond: Medians;
+  readonly medians: Readonly<Record<string, Readonly<Record<string, Medians>>>>;
+  readonly costs: readonly {
+    readonly server: string;
+    readonly callToPublish: number;
+    readonly callToPing: number;
+    readonly callToPublishLessIdle: number;
+    readonly callToPublishMax: number;
+  }[];
+  readonly runs: readonly CountedRun[];
+}
+interface WorkflowResults {
+  readonly rounds: number;
+  readonly load: Readonly<Record<string, number>>;
+  readonly medians: Readonly<Record<string, Medians>>;
+  readonly runs: readonly CountedRun[];
+}
+interface CountedRun {
+  readonly round: number;
+  readonly server: string;
+  readonly isDisturbed: boolean;
+  readonly result: { readonly kind?: string | null };
+}
+
+const RPC_COLUMNS = [
+  ['server CPU us', 'cpu us/operation', 1],
+  ['operations/s', 'operations/s', 0],
+  ['P50 ms', 'p50 ms', 2],
+  ['P99 ms', 'p99 ms', 2],
+  ['P99.9 ms', 'p99.9 ms', 2],
+  ['max ms', 'max ms', 1],
+  ['RSS MB', 'RSS MB', 0],
+  ['generator lag P99 ms', 'lag p99 ms', 2],
+  ['unanswered', 'unanswered', 0],
+  ['lost', 'lost', 0],
+  ['doubled', 'duplicated', 0],
+  ['wrong payloads', 'wrong payloads', 0],
+  ['errors', 'errors', 0],
+] as const;
+const RPC_KINDS: Readonly<Record<string, string>> = { ping: 'PING', publish: 'PUBLISH', call: 'CALL' };
+
+function rpcTable(rate: string): string {
+  const results = readResults<RpcResults>(`rpc-${rate}`);
+  if (results === null) return notMeasured(`npm run bench:rpc -- --rates ${rate}`);
+  const rows = Object.entries(results.medians).flatMap(([server, kinds]) =>
+    Object.entries(kinds).map(([kind, medians]) => [
+      `${RPC_KINDS[kind]}, ${labelOf(server)}`,
+      ...RPC_COLUMNS.map(([, figure, digits]) =>
+        // A closed loop has no schedule to be late for.
+        results.rate === null && figure === 'lag p99 ms' ? '' : (medians[figure] as number).toFixed(digits),
+      ),
+    ]),
+  );
+  const costs = results.costs.map(
+    ({ server, callToPublish, callToPing, callToPublishLessIdle, callToPublishMax }) =>
+      `A call costs ${callToPublish.toFixed(2)} publishes and ${callToPing.toFixed(2)} pings of CPU (${labelOf(server)}; ${callToPublishLessIdle.toFixed(2)} publishes without the idle connections' ` +
+      `${results.idleCpuMsPerSecond[server]?.toFixed(1)} ms a second): ${Math.max(callToPublish, callToPublishLessIdle) <= callToPublishMax ? 'within' : 'over'} the ${callToPublishMax} aimed at.`,
+  );
+  const { idleConnections, callers, payloadBytes, durationSeconds, inFlightMax } = results.load;
+  const loop = results.rate === null ? `closed loop, ${inFlightMax} in flight` : 'open loop';
+  const note = `${results.rounds} rounds of ${durationSeconds} s, interleaved; ${loop}; ${idleConnections?.toLocaleString('en')} idle connections, ${callers} callers, ${payloadBytes} B.${disturbedNote(results)}`;
+  return `${markdown([['', ...RPC_COLUMNS.map(([title]) => title)], ...rows])}\n${costs.join('\n')}\n\n${note}\n`;
+}
+
+const WORKFLOW_COLUMNS = [
+  ['runs/s', 'runs/s', 0],
+  ['steps/s', 'steps/s', 0],
+  ['wall us/step', 'wall us/step', 1],
+  ['server CPU us/step', 'cpu us/step', 1],
+  ['wall us/stage', 'wall us/stage', 0],
+  ['server CPU us/stage', 'cpu us/stage', 0],
+  ['run P50 ms', 'p50 ms', 0],
+  ['run P99 ms', 'p99 ms', 0],
+  ['alone P50 ms', 'alone p50 ms', 2],
+  ['alone P99 ms', 'alone p99 ms', 2],
+  ['RSS MB', 'RSS MB', 0],
+  ['attempts again', 'attempts again', 0],
+  ['runs missing', 'runs missing', 0],
+  ['wrong results', 'wrong results', 0],
+  ['steps lost', 'steps lost', 0],
+  ['steps doubled', 'steps doubled', 0],
+  ['errors', 'errors', 0],
+] as const;
+
+function workflowTable(): string {
+  const results = readResults<WorkflowResults>('workflow');
+  if (results === null) return notMeasured('npm run bench:workflow');
+  const rows = Object.entries(results.medians).map(([server, medians]) => [
+    labelOf(server),
+    ...WORKFLOW_COLUMNS.map(([, figure, digits]) => (medians[figure] as number).toFixed(digits)),
+  ]);
+  const { runs, width, instances } = results.load;
+  const note = `${results.rounds} rounds, interleaved; ${runs?.toLocaleString('en')} runs at once, ${width} parts, ${instances} connections with an instance of each service.${disturbedNote(results)}`;
+  return `${markdown([['', ...WORKFLOW_COLUMNS.map(([title]) => title)], ...rows])}\n${note}\n`;
+}
+
+/** How many of what was measured no repetition has made quiet. */
+function disturbedNote({ runs }: { readonly runs: readonly CountedRun[] }): string {
+  const quiet = new Map<string, boolean>();
+  for (const { round, server, isDisturbed, result } of runs) {
+    const measured = `${round} ${server} ${result.kind}`;
+    quiet.set(measured, (quiet.get(measured) ?? false) || !isDisturbed);
+  }
+  const disturbed = [...quiet.values()].filter((isQuiet) => !isQuiet).length;
+  return disturbed > 0 ? ` ${disturbed} of ${quiet.size} counted runs were disturbed by other processes of the machine.` : '';
 }
 
 function microTable(): string {
@@ -143,6 +257,10 @@ const RENDERERS: Readonly<Record<string, () => string>> = {
   slo: sloTable,
   soak: soakText,
   'peers-configuration': peerConfigurations,
+  'rpc-1000': () => rpcTable('1000'),
+  'rpc-5000': () => rpcTable('5000'),
+  'rpc-saturation': () => rpcTable('saturation'),
+  workflow: workflowTable,
 };
 
 let stale = 0;

@@ -7,7 +7,7 @@ import { LANE_METRICS_BYTES, LaneMetric } from '../../src/lane/lane-metrics.ts';
 import { DEFAULT_TOPIC_CONFIG, type TopicRule } from '../../src/lane/topic-config.ts';
 import { LaneRunner } from '../../src/pool/lane-runner.ts';
 import { pack } from '../../src/protocol/codec.ts';
-import { IngressKind, withNumbers } from '../../src/protocol/records.ts';
+import { commandRecord, IngressKind, withNumbers } from '../../src/protocol/records.ts';
 import { createRing } from '../../src/shm/ring-layout.ts';
 import { RingConsumer, RingProducer } from '../../src/shm/spsc-ring.ts';
 import { bench, median, param, report } from '../harness.ts';
@@ -40,7 +40,7 @@ function run(label: string, rules: readonly TopicRule[]): void {
   );
   const command = (topic: string, message: unknown[]): Uint8Array => {
     const name = new TextEncoder().encode(topic);
-    return withNumbers(1, hashBytes(name, 0, name.length), pack(message));
+    return commandRecord(1, hashBytes(name, 0, name.length), 0, pack(message));
   };
   const write = (kind: number, payload: Uint8Array): void => {
     if (!producer.tryWrite(kind, payload)) throw new Error('ingress full');

@@ -46,9 +46,12 @@ export function leastDisturbed<Result extends Measured>(results: readonly Result
 }
 
 /** One measurement, and another one where that was disturbed; in the order in which they were made. */
-export async function measureQuietly<Result extends Measured>(measure: () => Promise<Result>): Promise<Result[]> {
+export async function measureQuietly<Result extends Measured>(
+  measure: () => Promise<Result>,
+  repeatsMax = REPEATS_MAX,
+): Promise<Result[]> {
   const results: Result[] = [];
-  for (let repeat = 0; repeat <= REPEATS_MAX; repeat++) {
+  for (let repeat = 0; repeat <= repeatsMax; repeat++) {
     const result = await measure();
     results.push(result);
     if (!isDisturbed(result)) break;

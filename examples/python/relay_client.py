@@ -13,8 +13,9 @@ import websockets
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatusCode
 
 HELLO, PUBLISH, SUBSCRIBE, UNSUBSCRIBE = 1, 2, 3, 4
-OK, ERROR, MESSAGE, EVENT, RESULT, GOAWAY = 32, 33, 34, 35, 37, 39
-PAYLOAD_IS_LAST = (MESSAGE, RESULT)
+CALL, CANCEL, RETURN, REGISTER, DEREGISTER = 5, 6, 7, 8, 9
+OK, ERROR, MESSAGE, EVENT, INVOKE, RESULT, CANCELLED, GOAWAY = 32, 33, 34, 35, 36, 37, 38, 39
+PAYLOAD_IS_LAST = (MESSAGE, INVOKE, RESULT)
 
 BASE_MS, CAP_MS = 1_000, 30_000  # of the back-off; the relay's reconnectJitterMs replaces the base
 PATIENCE = 8  # times that a command is repeated when the relay asks to come again later
@@ -98,12 +99,21 @@ class Subscription:
             self.epoch, self.offset = data["epoch"], data["offset"]
 
 
+class ServiceError(Exception):
+    """Raise it in a handler: the caller gets SERVICE_ERROR with this code and text in its details."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
 class Connection:
     """One WebSocket, after HELLO. Commands raise RelayError, or ConnectionLost when it is over."""
 
     def __init__(self, ws):
         self.ws, self.hello = ws, {}
         self.last_id, self.waiting, self.subscriptions = 0, {}, {}
+        self.services, self.calls = {}, {}
         self.goaway = self.slot = self.leaving = None
         self.reader = asyncio.create_task(self._read())
 
@@ -150,6 +160,42 @@ class Connection:
     async def unsubscribe(self, subscription):
         await self.command(UNSUBSCRIBE, subscription.name)
 
+    async def call(self, service, method, payload, **options):
+        """Options as in the protocol: deadlineMs, hashKey, headers, idempotent, version and so on. One result, no stream.
+        Cancel the task that waits here, and the call is cancelled at the instance too."""
+        number = self.last_id + 1  # the one that _ask gives it
+        try:
+            return decode_payload(await self._ask(CALL, (service, method, options or None, payload), None))
+        except asyncio.CancelledError:
+            if not self.reader.done():
+                await self.ws.send(msgpack.packb([CANCEL, 0, service, number]))
+            raise
+
+    async def register(self, service, handlers, **options):
+        """Serves calls: `handlers` maps methods to functions of (payload, options), async ones as a rule."""
+        self.services[service] = handlers  # Before the answer: a call may follow it in the same WebSocket message.
+        return await self.command(REGISTER, service, {"methods": list(handlers), **options})
+
+    async def deregister(self, service):
+        """No new calls from here on; those that have begun are answered."""
+        await self.command(DEREGISTER, service)
+        while self.calls:
+            await asyncio.wait(list(self.calls.values()))
+
+    async def _serve(self, number, service, method, options, payload):
+        try:
+            handler = self.services[service][method]
+            result = handler(decode_payload(payload), options)
+            answer = [RETURN, number, None, await result if asyncio.iscoroutine(result) else result]
+        except ServiceError as error:
+            answer = [RETURN, number, {"error": {"code": error.code, "text": error.text}}, None]
+        except Exception as error:
+            answer = [RETURN, number, {"error": {"code": "INTERNAL", "text": repr(error)}}, None]
+        try:
+            await self.ws.send(msgpack.packb(answer))
+        except ConnectionClosed:
+            pass  # The relay has told the caller already that we are lost.
+
     async def command(self, kind, *rest, on_ok=None):
         for attempt in range(PATIENCE + 1):
             try:
@@ -181,6 +227,8 @@ class Connection:
         except ConnectionClosed:
             pass
         finally:
+            for call in self.calls.values():
+                call.cancel()
             for reply, _ in self.waiting.values():
                 if not reply.done():
                     reply.set_exception(self.lost())
@@ -196,6 +244,21 @@ class Connection:
             if on_ok:
                 on_ok(rest[1])  # here and now: the next message may already belong to this subscription
             reply.set_result(rest[1])
+        elif kind == RESULT:
+            reply, _ = self.waiting.get(rest[0], (None, None))
+            if reply is None or reply.done():
+                return
+            if rest[1]:  # A part of a stream, and others follow: more than this client can take.
+                reply.set_exception(RelayError(0, "the method streams its result", None))
+            else:
+                reply.set_result(rest[2])
+        elif kind == INVOKE:
+            self.calls[rest[0]] = call = asyncio.create_task(self._serve(*rest))
+            call.add_done_callback(lambda _: self.calls.pop(rest[0], None))
+        elif kind == CANCELLED:
+            call = self.calls.get(rest[0])
+            if call:
+                call.cancel()
         elif kind == MESSAGE or kind == EVENT:
             subscription = self.subscriptions.get(rest[0])
             if subscription:
@@ -207,9 +270,9 @@ class Connection:
             self.leaving = asyncio.create_task(self._leave())
 
     async def _leave(self):
-        replies = [reply for reply, _ in self.waiting.values()]
-        if replies:
-            await asyncio.wait(replies, timeout=self.goaway["deadlineMs"] / 1000)
+        under_way = [reply for reply, _ in self.waiting.values()] + list(self.calls.values())
+        if under_way:
+            await asyncio.wait(under_way, timeout=self.goaway["deadlineMs"] / 1000)
         await self.ws.close()
 
     def lost(self):

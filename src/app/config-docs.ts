@@ -1,5 +1,6 @@
 /** The settings as text: docs/config.md, `relay serve --help`, `relay config print`. All of it comes from config-table.ts. */
 
+import { BALANCE_STRATEGIES, DEFAULT_BREAKER, DEFAULT_OUTLIER, DEFAULT_SERVICE_CONFIG } from '../lane/services/service-config.ts';
 import { DEFAULT_TOPIC_CONFIG } from '../lane/topic-config.ts';
 import { SLOW_CONSUMER_POLICIES } from '../protocol/types.ts';
 import {
@@ -46,7 +47,7 @@ export function renderHelp(): string {
 
 export function renderConfigDocs(): string {
   const groups = [...byGroup()].map(([group, names]) => `## ${group}\n\n${names.map(renderSetting).join('\n')}`);
-  return [HEAD, ...groups, crossCheckSection(), topicRuleSection()].join('\n');
+  return [HEAD, ...groups, crossCheckSection(), topicRuleSection(), serviceRuleSection(), WORKFLOW_SECTION].join('\n');
 }
 
 const HEAD = `# Configuration
@@ -122,6 +123,88 @@ ${[
 ].join('\n')}
 `;
 }
+
+function serviceRuleSection(): string {
+  const { balance, waitMs, waitingMax, retriesMax } = DEFAULT_SERVICE_CONFIG;
+  const row = (name: string, initial: unknown, text: string): string => `| \`${name}\` | ${initial} | ${text} |`;
+  return `## Service rules
+
+\`services\` is a list. As with topics, each setting of a service comes from the **last rule in the list that matches its name and has it**. What the settings do
+together: [services.md](services.md).
+
+\`\`\`json
+{
+  "services": [
+    { "match": ">", "waitMs": 500 },
+    { "match": "render.>", "balance": "weighted", "outlier": false },
+    { "match": "session.*", "balance": "sticky", "breaker": { "errorRate": 0.3, "slowMs": 2000 } }
+  ]
+}
+\`\`\`
+
+| setting | default | |
+|---|---|---|
+${[
+  row('match', '', 'Service name or pattern; the only one that a rule must have.'),
+  row('balance', balance, `Which instance gets a call: ${BALANCE_STRATEGIES.join(', ')}.`),
+  row('waitMs', waitMs, 'How long a call waits for an instance with room, at most. 0: not at all.'),
+  row('waitingMax', waitingMax, 'Calls of one service that wait. Over it a call is answered OVERLOADED (106).'),
+  row('retriesMax', retriesMax, 'Other instances that get a call of an idempotent method after one was lost.'),
+  row('breaker', '', '`false`, or a map of what follows. A map switches it on again.'),
+  row('breaker.errorRate', DEFAULT_BREAKER.errorRate, 'Share of failed calls at which it opens.'),
+  row('breaker.volume', DEFAULT_BREAKER.volume, 'Calls in the window, below which it stays closed.'),
+  row('breaker.slowMs', DEFAULT_BREAKER.slowMs, 'A call that takes longer is slow; 0 turns this off.'),
+  row('breaker.slowRate', DEFAULT_BREAKER.slowRate, 'Share of slow calls at which it opens.'),
+  row('breaker.windowMs', DEFAULT_BREAKER.windowMs, 'The time that is looked back over.'),
+  row('breaker.openMs', DEFAULT_BREAKER.openMs, 'How long it is open at first; doubles each time the probes fail.'),
+  row('breaker.openMsMax', DEFAULT_BREAKER.openMsMax, 'What the doubling ends at.'),
+  row('breaker.probes', DEFAULT_BREAKER.probes, 'Calls let through then; all must succeed for it to close.'),
+  row('outlier', '', '`false`, or a map of what follows. A map switches it on again.'),
+  row('outlier.intervalMs', DEFAULT_OUTLIER.intervalMs, 'How often instances are compared.'),
+  row(
+    'outlier.factor',
+    DEFAULT_OUTLIER.factor,
+    'An instance is ejected whose error rate or median latency is over so many times the median of the others.',
+  ),
+  row(
+    'outlier.volume',
+    DEFAULT_OUTLIER.volume,
+    'Calls in the interval, below which an instance is not compared. Three that are compared must be there.',
+  ),
+  row('outlier.errorRateMin', DEFAULT_OUTLIER.errorRateMin, 'Below it an error rate is no outlier.'),
+  row('outlier.latencyMsMin', DEFAULT_OUTLIER.latencyMsMin, 'Below it a median latency is no outlier.'),
+  row('outlier.ejectMs', DEFAULT_OUTLIER.ejectMs, 'How long it is out at first; doubles each time in a row.'),
+  row('outlier.ejectMsMax', DEFAULT_OUTLIER.ejectMsMax, 'What the doubling ends at.'),
+  row(
+    'outlier.maxEjectedPercent',
+    DEFAULT_OUTLIER.maxEjectedPercent,
+    'Of the instances that may be out at once; one may always be, unless this is 0.',
+  ),
+].join('\n')}
+`;
+}
+
+const WORKFLOW_SECTION = `## Workflow definitions
+
+\`workflows\` is a list of definitions, the same maps as DEFINE takes; [workflows](workflows.md#definition) has every key, bound and default. All problems of
+all definitions are told at once, and no name and version may stand twice. A definition of the configuration cannot be changed by DEFINE; a new version can be added.
+
+\`\`\`json
+{
+  "workflows": [
+    {
+      "name": "report",
+      "version": 1,
+      "stages": [
+        { "name": "split", "service": "documents", "method": "split" },
+        { "name": "render", "service": "renderer", "method": "render", "forEach": "split", "concurrency": 8 },
+        { "name": "bind", "service": "documents", "method": "bind", "input": "render" }
+      ]
+    }
+  ]
+}
+\`\`\`
+`;
 
 function byGroup(): Map<string, SettingName[]> {
   return Map.groupBy(SETTING_NAMES, (name) => SETTINGS[name].group);

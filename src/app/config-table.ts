@@ -161,7 +161,7 @@ export const SETTINGS = {
   // The upper bound keeps one entry of a HISTORY reply below where the reply stops.
   payloadBytesMax: integer(65_536, [1, REPLY_BYTES_MAX - 2 * MESSAGE_HEAD_BYTES_MAX], {
     group: MESSAGES,
-    what: 'Payload of one PUBLISH. A topic rule may say less (`maxPayloadBytes`).',
+    what: 'Payload of one PUBLISH, CALL or RETURN. A topic rule may say less (`maxPayloadBytes`).',
     atBound: 'Answered TOO_LARGE (107).',
     metrics: ['relay_lane_errors_total'],
   }),
@@ -270,7 +270,7 @@ export const SETTINGS = {
   // ---- services, calls and queue groups
   services: list<ServiceRule>('a list of service rules', {
     group: SERVICES,
-    what: 'Rules by name pattern. On the command line and in the environment as JSON.',
+    what: 'Rules by name pattern, see [Service rules](#service-rules). On the command line and in the environment as JSON.',
   }),
   instancesMax: integer(10_000, [1, 1_000_000], {
     group: SERVICES,
@@ -317,7 +317,7 @@ export const SETTINGS = {
   // ---- workflows
   workflows: list<WorkflowDefinition>('a list of workflow definitions', {
     group: WORKFLOWS,
-    what: 'Definitions, see docs/workflows.md. On the command line and in the environment as JSON.',
+    what: 'Definitions, see [workflows](workflows.md). On the command line and in the environment as JSON.',
   }),
   workflowDefinitionsMax: integer(1_000, [1, 100_000], {
     group: WORKFLOWS,
@@ -452,6 +452,13 @@ export const CROSS_CHECKS: readonly CrossCheck[] = [
     must: `messageBytesMax + ${COMMAND_HEAD_BYTES + RECORD_HEADER_BYTES} must be at most an eighth of ingressRingBytes`,
     because: 'a record must fit into the ring wherever it starts',
     holds: ({ messageBytesMax, ingressRingBytes }) => messageBytesMax + COMMAND_HEAD_BYTES <= payloadBytesMaxOf(ingressRingBytes),
+  },
+  {
+    settings: ['messageBytesMax', 'egressRingBytes'],
+    must: `messageBytesMax + ${MESSAGE_HEAD_BYTES_MAX} must be at most an eighth of egressRingBytes`,
+    because: 'what a call or a step brings in goes out again as one record',
+    holds: ({ messageBytesMax, egressRingBytes }) =>
+      messageBytesMax + MESSAGE_HEAD_BYTES_MAX <= payloadBytesMaxOf(egressRingBytes),
   },
   {
     settings: ['payloadBytesMax', 'sendQueueBytesMax'],

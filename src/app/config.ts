@@ -3,7 +3,9 @@
  *
  * Pure: arguments, environment and file access come in. The settings themselves, and what they must be, are in config-table.ts.
  */
+import { parseServiceRules } from '../lane/services/service-config.ts';
 import { parseTopicRules, type TopicRule } from '../lane/topic-config.ts';
+import { parseDefinitions } from '../lane/workflows/definition.ts';
 import { renderHelp } from './config-docs.ts';
 import {
   CROSS_CHECKS,
@@ -88,6 +90,8 @@ class Draft {
   finish(): RelayConfig | null {
     const config = this.#values as unknown as RelayConfig;
     this.#checkTopics(config);
+    this.#checkServices(config);
+    this.#checkWorkflows(config);
     for (const { settings, must, because, holds } of CROSS_CHECKS) {
       if (settings.some((name) => this.#invalid.has(name)) || holds(config)) continue;
       const facts = settings.map((name) => `${name}=${config[name]} (${this.#originOf(name)})`).join(', ');
@@ -124,6 +128,23 @@ class Draft {
         `${path}[${index}].history.bytes must be at most historyBytesMax: one topic cannot keep more than its lane; got ${bytes}, historyBytesMax=${config.historyBytesMax} (${this.#originOf('historyBytesMax')})`,
       );
     });
+  }
+
+  #checkServices(config: RelayConfig): void {
+    if (this.#invalid.has('services')) return;
+    this.problems.push(...parseServiceRules(config.services, this.origins.get('services') ?? 'services').problems);
+  }
+
+  /** Every definition by itself, and how many there are: a lane may get all of them. */
+  #checkWorkflows(config: RelayConfig): void {
+    if (this.#invalid.has('workflows')) return;
+    const path = this.origins.get('workflows') ?? 'workflows';
+    const timeoutMsMax = this.#invalid.has('callDeadlineMsMax') ? Number.MAX_SAFE_INTEGER : config.callDeadlineMsMax;
+    this.problems.push(...parseDefinitions(config.workflows, { timeoutMsMax }, path));
+    if (this.#invalid.has('workflowDefinitionsMax') || config.workflows.length <= config.workflowDefinitionsMax) return;
+    this.problems.push(
+      `${path} must have at most workflowDefinitionsMax definitions; got ${config.workflows.length}, workflowDefinitionsMax=${config.workflowDefinitionsMax} (${this.#originOf('workflowDefinitionsMax')})`,
+    );
   }
 
   #originOf(name: SettingName): string {

@@ -2,7 +2,7 @@
 import type { FrontOptions } from '../front/front-options.ts';
 import type { HttpGatewayOptions } from '../front/http-gateway.ts';
 import type { LaneOptions } from '../lane/lane-options.ts';
-import type { RelayConfig } from './config-table.ts';
+import { MESSAGE_HEAD_BYTES_MAX, type RelayConfig } from './config-table.ts';
 
 export function frontOptions(config: RelayConfig): FrontOptions {
   return {
@@ -54,6 +54,8 @@ export function laneOptions(
       rules: config.services,
       instancesMax: config.instancesMax,
       callsMax: config.callsMax,
+      callsPendingMax: config.callsPendingMax,
+      payloadBytesMax: config.payloadBytesMax,
       callDeadlineMsDefault: config.callDeadlineMsDefault,
       callDeadlineMsMax: config.callDeadlineMsMax,
       connectionLeaseMs: config.pingIntervalMs + config.pongTimeoutMs,
@@ -66,6 +68,9 @@ export function laneOptions(
       runsEndedMax: config.runsEndedMax,
       runBytesMax: config.runBytesMax,
       stepsInFlightMax: config.stepsInFlightMax,
+      messageBytesMax: config.messageBytesMax,
+      partBytesMax: config.messageBytesMax - MESSAGE_HEAD_BYTES_MAX,
+      timeoutMsMax: config.callDeadlineMsMax,
       retryAfterMs: config.retryAfterMs,
     },
   };

@@ -1,7 +1,9 @@
 /** The relay's metrics, read from where they are counted. Thread: main; at scrape only. */
 import { LANE_COUNTERS, LANE_GAUGES, LaneMetric } from '../lane/lane-metrics.ts';
 import { LanePool } from '../pool/lane-pool.ts';
-import type { MetricReading } from '../telemetry/exposition.ts';
+import type { HistogramValue, MetricReading } from '../telemetry/exposition.ts';
+import type { LatencyCounts } from '../telemetry/latency-counts.ts';
+import { STAGE_NAMES } from '../telemetry/stages.ts';
 import type { Relay } from './relay.ts';
 
 const FRONT_HELP: Readonly<Record<string, string>> = {
@@ -40,6 +42,7 @@ const HTTP_HELP: Readonly<Record<string, string>> = {
   refused: 'HTTP requests answered 503: httpPendingMax, or shutting down',
   repliesLate: 'Replies of lanes that came after their request had timed out',
   sessionsLost: "Times the gateway's own session had to be opened again",
+  callsCancelled: 'Calls cancelled because their HTTP client hung up or their result was a stream',
 };
 
 export async function relayMetrics(relay: Relay): Promise<string> {
@@ -76,6 +79,20 @@ export async function relayMetrics(relay: Relay): Promise<string> {
   const lanes = Array.from({ length: Math.max(1, relay.laneCount) }, (_, lane) => lane);
   const metricsOf = (lane: number): Float64Array =>
     relay.lanes instanceof LanePool ? relay.lanes.metrics(lane) : relay.lanes.metrics;
+  readings.push({
+    name: 'relay_latency_seconds',
+    type: 'histogram',
+    help: 'Where the time goes, by stage (docs/metrics.md)',
+    values: STAGE_NAMES.filter((stage) => stage !== 'gcPause').map((stage) =>
+      histogramOf(relay.telemetry.counts(stage), { stage }),
+    ),
+  });
+  readings.push({
+    name: 'relay_gc_pause_seconds',
+    type: 'histogram',
+    help: 'Pauses of the garbage collector, of all threads',
+    values: [histogramOf(relay.telemetry.counts('gcPause'), {})],
+  });
   for (const name of [...LANE_COUNTERS, ...LANE_GAUGES]) {
     const isCounter = (LANE_COUNTERS as readonly string[]).includes(name);
     readings.push({
@@ -112,6 +129,23 @@ export async function relayMetrics(relay: Relay): Promise<string> {
     perLane('relay_lane_heartbeat_age_seconds', 'gauge', 'Time since the last heartbeat seen', (lane) => lane.silentMs / 1_000);
   }
   return renderExposition(readings);
+}
+
+/** Seconds: from what a socket write takes to what nobody waits for. */
+const BOUNDS_SECONDS = [
+  0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+  10, 30, 60,
+];
+const BOUNDS_US = BOUNDS_SECONDS.map((seconds) => seconds * 1e6);
+
+function histogramOf(counts: LatencyCounts, labels: Readonly<Record<string, string>>): HistogramValue {
+  return {
+    labels,
+    bounds: BOUNDS_SECONDS,
+    cumulative: counts.cumulative(BOUNDS_US),
+    count: counts.count,
+    sum: counts.sumUs / 1e6,
+  };
 }
 
 function gauge(readings: MetricReading[], name: string, help: string, value: number): void {

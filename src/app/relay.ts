@@ -8,11 +8,13 @@ import { Front } from '../front/front.ts';
 import { HttpGateway } from '../front/http-gateway.ts';
 import { InlineLanes } from '../pool/inline-lanes.ts';
 import { autoLaneCount, type LaneEvent, LanePool } from '../pool/lane-pool.ts';
+import { observeGcPauses } from '../telemetry/gc-pauses.ts';
 import { OpsServer } from '../transport/ops-server.ts';
 import { UwsServer } from '../transport/uws-server.ts';
 import { frontOptions, httpOptions, laneOptions, type RelayConfig } from './config.ts';
 import { healthOf, type RelayHealth } from './health.ts';
 import { relayMetrics } from './relay-metrics.ts';
+import { RelayTelemetry } from './telemetry.ts';
 
 /** Time-driven work of front, lanes and gateway: fine enough for timeouts in seconds, coarse enough to cost nothing. */
 const TICK_MS = 100;
@@ -27,6 +29,7 @@ export class Relay {
   readonly config: RelayConfig;
   readonly front: Front;
   readonly gateway: HttpGateway;
+  readonly telemetry: RelayTelemetry;
   readonly lanes: LanePool | InlineLanes;
   readonly laneCount: number;
   readonly #server: UwsServer;
@@ -66,6 +69,13 @@ export class Relay {
             systemClock,
           );
     this.front = new Front(frontOptions(config), this.lanes, systemClock);
+    const { lanes } = this;
+    this.telemetry = new RelayTelemetry(
+      systemClock,
+      this.front.latencies,
+      lanes instanceof LanePool ? Array.from({ length: lanes.count }, (_, lane) => lanes.latencies(lane)) : [lanes.latencies],
+    );
+    observeGcPauses(this.front.latencies.gcPause);
     this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock);
     this.#server = new UwsServer(config, this.front, this.gateway);
     this.#ops =
@@ -84,6 +94,7 @@ export class Relay {
       this.front.tick();
       this.lanes.tick();
       this.gateway.tick();
+      this.telemetry.tick();
     }, TICK_MS);
     try {
       this.port = await this.#server.listen();
@@ -124,6 +135,7 @@ export class Relay {
     this.gateway.close();
     this.#server.close();
     await this.lanes.close();
+    this.telemetry.close();
     this.#ops?.close(); // Last: who watches the end should see it.
   }
 }

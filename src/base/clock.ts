@@ -6,13 +6,25 @@ export interface Clock {
   monotonicMs(): number;
 }
 
-export const systemClock: Clock = {
+/** What the relay's own parts have besides. */
+export interface RelayClock extends Clock {
+  /** Microseconds on the monotonic clock, modulo 2^32: for latencies, whose differences fit by far. The same for all threads of the process. */
+  stampUs(): number;
+}
+
+/** Microseconds from one stamp to a later one. Below zero by a hair, as two threads' readings may be, reads as 0. */
+export function elapsedUs(fromUs: number, toUs: number): number {
+  return Math.max(0, (toUs - fromUs) | 0);
+}
+
+export const systemClock: RelayClock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
+  stampUs: () => (performance.now() * 1000) >>> 0,
 };
 
 /** A clock that stands still until told: tests and the simulator. */
-export class ManualClock implements Clock {
+export class ManualClock implements RelayClock {
   #nowMs: number;
   constructor(startMs = 1_700_000_000_000) {
     this.#nowMs = startMs;
@@ -22,6 +34,9 @@ export class ManualClock implements Clock {
   }
   monotonicMs(): number {
     return this.#nowMs;
+  }
+  stampUs(): number {
+    return (this.#nowMs * 1000) >>> 0;
   }
   advance(ms: number): void {
     this.#nowMs += ms;

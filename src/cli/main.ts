@@ -14,6 +14,12 @@ const COMMANDS: Readonly<
     about: 'subscribe to a topic or pattern and print what comes',
     load: async () => (await import('./pub-sub.ts')).subscribe,
   },
+  call: { about: 'call a method of a service', load: async () => (await import('./services.ts')).callCommand },
+  services: { about: 'list the services that are registered', load: async () => (await import('./services.ts')).servicesCommand },
+  workflow: {
+    about: 'define, start, watch and steer workflows',
+    load: async () => (await import('./workflow.ts')).workflowCommand,
+  },
   bench: { about: 'open-loop load generator', load: async () => (await import('./bench/command.ts')).benchCommand },
   doctor: {
     about: 'check this machine and, with --url, a running relay',

@@ -27,7 +27,7 @@ import {
   type SubscribeOptions,
 } from './options.ts';
 import { Outbox, type PublishResult, type QueueDrop } from './outbox.ts';
-import { type RequestOptions, Requests } from './requests.ts';
+import { type CommandTraits, type RequestOptions, Requests } from './requests.ts';
 import type { AnySubscription, Subscription } from './subscription.ts';
 
 /** Times are milliseconds since the epoch, by the client's clock. `attempt` counts connects in a row since the last good connection, from 0. */
@@ -89,8 +89,34 @@ export interface Presence {
   readonly truncated?: boolean;
 }
 
+/** What an extension of the client (full-client.ts) is given. */
+export interface ClientCore {
+  readonly options: FilledOptions;
+  /** The connection that takes new commands, or null. */
+  link(): Connection | null;
+  /** Waits for a connection, asks, answers with what `read` makes of the result. Rejects once the client is closing. */
+  run: Requests['run'];
+  /** Something it was busy with is done. */
+  settled(): void;
+  report(error: unknown): void;
+}
+
+/** What the client tells an extension. */
+export interface ClientExtension {
+  /** Work in progress for others; the client does not close, nor leave a relay that sends it away, before it is none. */
+  readonly busyCount: number;
+  opened(link: Connection): void;
+  /** A message of a type that the client itself does not read. */
+  message(message: readonly unknown[]): void;
+  /** This connection will end soon and in order: take on nothing new. */
+  leaving(): void;
+  cut(): void;
+  end(error: RelayError): void;
+}
+
 export class Client {
   readonly #options: FilledOptions;
+  readonly #extension: ClientExtension | undefined;
   readonly #events = new Emitter<ClientEvents>((error, name) => this.#report(error, name));
   readonly #feeds: Feeds;
   readonly #outbox: Outbox;
@@ -109,16 +135,18 @@ export class Client {
   #connecting: Deferred<void> | null = null;
   #closing: Deferred<void> | null = null;
 
-  constructor(options: ClientOptions) {
+  /** `extend` is for full-client.ts. */
+  constructor(options: ClientOptions, extend?: (core: ClientCore) => ClientExtension) {
     this.#options = fillOptions(options);
     this.#backoffBaseMs = this.#options.reconnect.baseMs;
     const link = () => this.#link();
-    const settled = () => this.#closeIfIdle();
+    const settled = () => this.#settled();
     const continuityLost = (subscription: AnySubscription, loss: ContinuityLoss) => {
       this.#events.emit('continuity-lost', { ...loss, topic: subscription.topic, subscription });
     };
     const report = (error: unknown) => this.#report(error);
-    this.#feeds = new Feeds(this.#options, { link, continuityLost, report });
+    const acknowledge = (topic: string, how: object) => this.#run(MessageType.ACK, [topic, how], () => undefined);
+    this.#feeds = new Feeds(this.#options, { link, continuityLost, acknowledge, report });
     this.#outbox = new Outbox(this.#options, {
       link,
       settled,
@@ -130,6 +158,8 @@ export class Client {
       drained: () => this.#events.emit('drain'),
     });
     this.#requests = new Requests(this.#options, link, settled);
+    const run: Requests['run'] = (...command) => this.#run(...command);
+    this.#extension = extend?.({ options: this.#options, link, run, settled, report });
   }
 
   get state(): ClientState {
@@ -180,6 +210,7 @@ export class Client {
   close({ timeoutMs = this.#options.closeTimeoutMs }: { timeoutMs?: number } = {}): Promise<void> {
     if (this.#closing === null) {
       this.#closing = deferred<void>();
+      this.#extension?.leaving();
       if (this.#state.name === 'closed') this.#closing.resolve();
       else {
         const { timers, clock } = this.#options.platform;
@@ -252,11 +283,12 @@ export class Client {
 
   #run<T>(
     type: number,
-    values: unknown[],
+    values: Parameters<Requests['run']>[1],
     read: (result: never, roundTripMs: number) => T,
     options?: RequestOptions,
+    traits?: CommandTraits,
   ): Promise<T> {
-    return this.#closing === null ? this.#requests.run(type, values, read, options) : rejected(closedError());
+    return this.#closing === null ? this.#requests.run(type, values, read, options, traits) : rejected(closedError());
   }
 
   #connectNow(): void {
@@ -292,6 +324,7 @@ export class Client {
     );
     // Subscriptions first: what is published next should find us subscribed. Each does nothing if a listener has closed the client meanwhile.
     this.#feeds.opened();
+    if (this.#closing === null && this.#connection !== null) this.#extension?.opened(this.#connection);
     this.#requests.opened();
     this.#outbox.pump();
     this.#connecting?.resolve();
@@ -310,6 +343,8 @@ export class Client {
       case MessageType.GOAWAY:
         this.#goAway((message[1] ?? {}) as { reason?: string; deadlineMs?: number; reconnectAfterMs?: number });
         return;
+      default:
+        this.#extension?.message(message);
     }
   }
 
@@ -326,13 +361,24 @@ export class Client {
     if (reconnectAfterMs !== undefined) this.#slotMs = clock.monotonicMs() + reconnectAfterMs;
     if (this.#state.name !== 'open') return;
     this.#after(deadlineMs, () => this.#connection?.end(1000, 'goaway'));
+    this.#extension?.leaving();
     this.#enter({ name: 'draining', cause: 'goaway', reason, untilMs: clock.nowMs() + deadlineMs });
   }
 
   #frameDone(): void {
     this.#feeds.frameDone();
+    this.#leaveIfIdle();
+  }
+
+  /** The end of a connection that the relay has sent away, as soon as nothing is in flight on it. */
+  #leaveIfIdle(): void {
     const isAway = this.#state.name === 'draining' && this.#state.cause === 'goaway';
-    if (isAway && this.#connection?.inFlightCount === 0) this.#connection.end(1000, 'goaway');
+    if (isAway && this.#connection?.inFlightCount === 0 && !this.#extension?.busyCount) this.#connection.end(1000, 'goaway');
+  }
+
+  #settled(): void {
+    this.#closeIfIdle();
+    this.#leaveIfIdle();
   }
 
   #lost({ code, reason, error, isFatal }: Loss): void {
@@ -341,6 +387,7 @@ export class Client {
     const { clock, random } = this.#options.platform;
     const { capMs, attemptsMax, stableAfterMs } = this.#options.reconnect;
     this.#feeds.cut();
+    this.#extension?.cut();
     const advice = reconnectAdvice(code);
     if (this.#closing !== null && this.#isIdle()) {
       this.#finish(1000, CLOSED_BY_APPLICATION);
@@ -368,7 +415,7 @@ export class Client {
   }
 
   #isIdle(): boolean {
-    return this.#outbox.pendingCount === 0 && this.#requests.count === 0;
+    return this.#outbox.pendingCount === 0 && this.#requests.count === 0 && !this.#extension?.busyCount;
   }
 
   /** The end of an orderly close, as soon as everything has its outcome. */
@@ -388,9 +435,10 @@ export class Client {
     const previous = this.#state;
     const cause = error ?? closedError();
     this.#state = { name: 'closed', code, reason, final: error !== undefined, error: cause };
+    this.#requests.end(cause); // Before the connection: a call would be told that it was lost, not why.
     this.#connection?.drop();
     this.#outbox.end(cause);
-    this.#requests.end(cause);
+    this.#extension?.end(cause);
     this.#feeds.end(error ?? null);
     this.#connecting?.reject(cause);
     this.#closing?.resolve();

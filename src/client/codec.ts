@@ -4,6 +4,11 @@
 import { writeUint } from '../protocol/encode.ts';
 import { encode, Reader } from './msgpack.ts';
 
+/**
+ * Elements of each command's array, by type. protocol/types.ts has them too, beside much that a client needs not; a test holds the two together.
+ */
+export const COMMAND_ARITIES: readonly number[] = [0, 3, 5, 4, 3, 6, 4, 4, 4, 3, 4, 4, 5, 4, 2, 3, 4, 5, 4, 4, 5];
+
 /** Array head, type and the longest id. */
 export const HEAD_BYTES_MAX = 1 + 1 + 9;
 
@@ -11,8 +16,8 @@ export const HEAD_BYTES_MAX = 1 + 1 + 9;
 export const encodeTail = encode;
 
 /** Writes one command; the caller has made HEAD_BYTES_MAX + tail.length of room. */
-export function writeCommand(target: Uint8Array, at: number, arity: number, type: number, id: number, tail: Uint8Array): number {
-  target[at] = 0x90 | arity;
+export function writeCommand(target: Uint8Array, at: number, type: number, id: number, tail: Uint8Array): number {
+  target[at] = 0x90 | (COMMAND_ARITIES[type] as number);
   target[at + 1] = type;
   const tailStart = writeUint(target, at + 2, id);
   target.set(tail, tailStart);

@@ -7,14 +7,16 @@
 
 import { wireErrorName } from '../protocol/codes.ts';
 import { type ErrorFacts, RelayError, withFacts } from '../protocol/errors.ts';
-import { MessageType, PROTOCOL_VERSION, SPEC_BY_TYPE, SUBPROTOCOL } from '../protocol/types.ts';
+import { MessageType, PROTOCOL_VERSION, SUBPROTOCOL } from '../protocol/types.ts';
 import { encodeTail, HEAD_BYTES_MAX, readMessages, writeCommand } from './codec.ts';
 import type { FilledOptions } from './options.ts';
 import { findWebSocket, type WebSocketLike } from './platform.ts';
 
-/** What becomes of a command. Exactly one of these is called, once. */
+/** What becomes of a command. Exactly one of `ok`, `failed` and `cut` is called, once. */
 export interface Reply {
   ok(result: unknown): void;
+  /** Before one of the others: a part of a streamed result. */
+  part?(payload: unknown): void;
   failed(error: RelayError): void;
   /** The connection ended before an answer came: it may or may not have happened. */
   cut(): void;
@@ -49,7 +51,7 @@ export interface Loss {
 export interface ConnectionEvents {
   greeting(): void;
   opened(welcome: Welcome): void;
-  /** MESSAGE, EVENT, GOAWAY, and types of a newer relay. */
+  /** What answers no command: MESSAGE, EVENT, INVOKE, GOAWAY, and types of a newer relay. */
   message(message: readonly unknown[]): void;
   /** A command without id failed. */
   failed(error: RelayError): void;
@@ -111,23 +113,24 @@ export class Connection {
     return this.#frameBytes + (this.#socket?.bufferedAmount ?? 0);
   }
 
-  /** Sends a command and hears of its end; nothing of `reply` is called before this returns. */
-  request(type: number, tail: Uint8Array, reply: Reply, timeoutMs?: number): void {
+  /** Sends a command and hears of its end; nothing of `reply` is called before this returns. The command's id. */
+  request(type: number, tail: Uint8Array, reply: Reply, timeoutMs?: number): number {
+    const id = ++this.#lastId;
     if (this.#phase === 'ended') {
       queueMicrotask(() => reply.cut());
-      return;
+      return id;
     }
-    const id = ++this.#lastId;
     const late = () => this.#take(id)?.failed(new RelayError('TIMEOUT', 'no answer', { timeoutMs: timeoutMs as number }));
     const timer = timeoutMs === undefined ? undefined : this.#options.platform.timers.setTimeout(late, timeoutMs);
     this.#pending.set(id, { reply, timer });
     const refused = this.#write(type, id, tail);
     if (refused !== null) queueMicrotask(() => this.#take(id)?.failed(refused));
+    return id;
   }
 
-  /** Sends a command that wants no answer. Null, or why it cannot be sent. */
-  send(type: number, tail: Uint8Array): RelayError | null {
-    return this.#write(type, 0, tail);
+  /** Sends a command that wants no answer. Null, or why it cannot be sent. `id` is for RETURN: the call's number. */
+  send(type: number, tail: Uint8Array, id = 0): RelayError | null {
+    return this.#write(type, id, tail);
   }
 
   /** Closes in order: what is written goes out first. `lost` follows. */
@@ -212,6 +215,12 @@ export class Connection {
   #dispatch(message: readonly unknown[]): void {
     if (this.#phase === 'ended') return;
     const [type, id] = message as [number, number];
+    if (type === MessageType.RESULT) {
+      const [, , more, payload] = message;
+      if (more) this.#pending.get(id)?.reply.part?.(payload);
+      else this.#take(id)?.ok(payload);
+      return;
+    }
     if (type !== MessageType.OK && type !== MessageType.ERROR) {
       this.#events.message(message);
       return;
@@ -244,8 +253,7 @@ export class Connection {
       grown.set(this.#frame);
       this.#frame = grown;
     }
-    const arity = SPEC_BY_TYPE[type]?.arity as number;
-    this.#frameBytes = writeCommand(this.#frame, this.#frameBytes, arity, type, id, tail);
+    this.#frameBytes = writeCommand(this.#frame, this.#frameBytes, type, id, tail);
     if (!this.#flushIsDue) {
       this.#flushIsDue = true;
       queueMicrotask(() => this.#flush());

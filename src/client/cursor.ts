@@ -38,8 +38,8 @@ type CursorState =
   /** Joined with `last`: the first message says where the replay begins. */
   | { readonly name: 'floating'; readonly epoch: string }
   | { readonly name: 'at'; readonly epoch: string; offset: number }
-  /** Joined a pattern: no positions, so every new join may have lost something. */
-  | { readonly name: 'untracked' };
+  /** Joined a pattern, where every new join may have lost something, or a queue group, which keeps its own place: no positions. */
+  | { readonly name: 'untracked'; readonly epoch: string | null };
 
 /** Ranges that may arrive or not. More than a few stand open only while a conflated subscription lags. */
 const EXCUSED_MAX = 64;
@@ -47,12 +47,14 @@ const EXCUSED_MAX = 64;
 export class Cursor {
   #state: CursorState;
   readonly #last: number | undefined;
+  readonly #isInGroup: boolean;
   /** Offsets that will perhaps never come and are no gap: own publishes without echo, conflated ones. In order, not overlapping. */
   #excused: Range[] = [];
   /** What `accept` or `skip` found missing just before; read it after each call. */
   gap: readonly [from: number, to: number] | null = null;
 
-  constructor(since?: Position, last?: number) {
+  constructor(since?: Position, last?: number, isInGroup = false) {
+    this.#isInGroup = isInGroup;
     this.#state = since === undefined ? { name: 'fresh' } : { name: 'at', epoch: since.epoch, offset: since.offset };
     this.#last = last;
   }
@@ -78,11 +80,11 @@ export class Cursor {
     const state = this.#state;
     if (state.name === 'at' && recovered === true) return null;
     this.#excused = [];
-    if (epoch === null) this.#state = { name: 'untracked' };
+    if (this.#isInGroup || epoch === null) this.#state = { name: 'untracked', epoch };
     else if (state.name !== 'at' && state.name !== 'untracked' && this.#last !== undefined && replay > 0)
       this.#state = { name: 'floating', epoch };
     else this.#state = { name: 'at', epoch, offset };
-    const hadPlace = state.name === 'at' || state.name === 'untracked';
+    const hadPlace = !this.#isInGroup && (state.name === 'at' || state.name === 'untracked');
     return hadPlace ? { reason: reason ?? 'NO_HISTORY', ...(lost ? { lost } : {}), epoch, offset } : null;
   }
 
@@ -122,7 +124,8 @@ export class Cursor {
     const state = this.#state;
     if (state.name === 'at' && loss.lost && loss.epoch === state.epoch && loss.lost[1] <= state.offset) return null;
     this.#excused = [];
-    this.#state = loss.epoch === null ? { name: 'untracked' } : { name: 'at', epoch: loss.epoch, offset: loss.offset };
+    const { epoch, offset } = loss;
+    this.#state = this.#isInGroup || epoch === null ? { name: 'untracked', epoch } : { name: 'at', epoch, offset };
     return loss;
   }
 

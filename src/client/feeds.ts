@@ -33,11 +33,14 @@ interface Feed {
 }
 
 type SharedOptions = Pick<SubscribeOptions, 'presence' | 'policy' | 'conflateBy'>;
+/** Options that are none of the relay's business: `undefined` is not sent. */
+const CLIENT_ONLY = { buffer: undefined, onMessage: undefined };
 
 export interface FeedsHost {
   /** The connection that takes commands now, or null. */
   link(): Connection | null;
   continuityLost(subscription: AnySubscription, loss: ContinuityLoss): void;
+  acknowledge(topic: string, options: object): Promise<void>;
   report(error: unknown): void;
 }
 
@@ -60,17 +63,21 @@ export class Feeds implements SubscriptionHost {
     const buffer = fillBuffer(options.buffer, this.#options.buffer, problems);
     if (typeof topic !== 'string' || topic === '') problems.push(`topic must be a string that is not empty, got '${topic}'`);
     if (options.since !== undefined && options.last !== undefined) problems.push("'since' and 'last' exclude each other");
+    let feed = this.#feeds.get(topic);
+    // On the wire a connection is subscribed to a topic plainly or in one group.
+    const [other] = feed?.members ?? [];
+    if (other && (options.group ?? other.options.group)) problems.push(`a 'group' must be the only subscription to ${topic}`);
+    if (options.group && buffer.policy === 'pause') problems.push("'pause' does not go with a 'group'");
     throwProblems(problems);
     // A copy, proven to be encodable: it is sent again at every reconnect, where nobody could be told of an error.
     const presence = structuredClone(options.presence);
-    encodeTail(topic, presence, options.since, options.last, options.policy, options.conflateBy);
+    encodeTail(topic, { ...options, presence, ...CLIENT_ONLY });
     const subscription = new Subscription<T>(
       this,
       topic,
       { ...options, ...(presence === undefined ? {} : { presence }) },
       buffer,
     );
-    let feed = this.#feeds.get(topic);
     if (feed === undefined)
       this.#feeds.set(topic, (feed = { topic, members: new Set(), onRelay: false, unansweredCount: 0, shared: {} }));
     feed.members.add(subscription);
@@ -147,6 +154,10 @@ export class Feeds implements SubscriptionHost {
 
   continuityLost(subscription: AnySubscription, loss: ContinuityLoss): void {
     this.#host.continuityLost(subscription, loss);
+  }
+
+  acknowledge(topic: string, options: object): Promise<void> {
+    return this.#host.acknowledge(topic, options);
   }
 
   report(error: unknown): void {
@@ -275,6 +286,7 @@ const isWired = (feed: Feed): boolean => feed.onRelay || feed.unansweredCount > 
 function sharedOptions(feed: Feed): SharedOptions {
   let shared: SharedOptions = {};
   for (const { options } of feed.members) {
+    if (options.group ?? options.ack) return { ...options, ...CLIENT_ONLY }; // Nobody else is there.
     const { presence, policy, conflateBy } = options as SharedOptions;
     if (presence && presenceRank(presence) >= presenceRank(shared.presence)) shared = { ...shared, presence };
     if (policy !== undefined) shared = { ...shared, policy };

@@ -100,6 +100,17 @@ export interface SubscribeOptions<T = unknown> {
   /** What the relay does if this connection reads too slowly. Shared by all subscriptions to the topic: the last given counts. */
   readonly policy?: SlowConsumerPolicy;
   readonly conflateBy?: string;
+  /** Share the topic's messages with the other members of this queue group. Then it is this client's only subscription to the topic. */
+  readonly group?: string;
+  /** With `group`: each message is given to somebody else unless its `ack()` is called in time. All of this holds for the whole group but the window. */
+  readonly ack?: boolean;
+  /** Default 30 000. */
+  readonly ackTimeoutMs?: number;
+  /** After so many it goes to `deadLetter` (default `$dead.<topic>`). Default 5. */
+  readonly maxAttempts?: number;
+  readonly deadLetter?: string;
+  /** Messages that this member may hold. Default 16. */
+  readonly maxInFlight?: number;
   /** What the client does if the `for await` loop is too slow. */
   readonly buffer?: BufferOptions;
   /** The same as `on('message', …)` right away. */
@@ -118,6 +129,12 @@ export interface Message<T = unknown> {
   readonly headers?: Readonly<Record<string, string>>;
   /** It came from the history. */
   readonly recovered?: boolean;
+  /** In a group with `ack`: how often it was given to somebody, this time included; above 1 it may have been worked on before. */
+  readonly attempt?: number;
+  /** In a group with `ack`: done. Rejects with NOT_FOUND if it is another's by now. */
+  readonly ack?: () => Promise<void>;
+  /** In a group with `ack`: not done, somebody shall have it again, after `delayMs`. */
+  readonly nack?: (options?: { readonly delayMs?: number }) => Promise<void>;
 }
 
 const DEFAULTS = {

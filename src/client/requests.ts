@@ -1,10 +1,10 @@
 /**
- * Requests: questions to the relay (history, presence, ping). They wait for a connection, are asked again after its loss
- * (they change nothing), and end within their time in any case.
+ * Requests: commands that wait for an answer (history, presence, ping, and the calls of the full client). They wait for a connection, are asked
+ * again after its loss unless they say why not, and end within their time in any case.
  */
 import { RelayError } from '../protocol/errors.ts';
 import { encodeTail } from './codec.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, Reply } from './connection.ts';
 import { type Deferred, deferred } from './deferred.ts';
 import type { FilledOptions } from './options.ts';
 import { aborted } from './outbox.ts';
@@ -15,13 +15,35 @@ export interface RequestOptions {
   readonly timeoutMs?: number;
 }
 
+/** Where a command went: what else is said about it must go there too. */
+export interface Sent {
+  readonly link: Connection;
+  readonly id: number;
+}
+
+/** What some commands do that plain questions do not. */
+export interface CommandTraits {
+  /** The connection ended before the answer. Null asks again on the next one, an error ends it. Absent: asks again. */
+  cut?(): RelayError | null;
+  /** An error gives the command up. */
+  part?(payload: unknown, sent: Sent): RelayError | undefined;
+  /** Given up, by the caller or for want of time, while the relay was at it. */
+  abandoned?(sent: Sent): void;
+}
+
+/** Called at once, where what cannot be encoded can still be told to the caller; what it returns is called for each sending. */
+export type Encoder = () => (leftMs: number) => Uint8Array;
+
 interface Request {
   readonly type: number;
-  readonly tail: Uint8Array;
+  /** Encoded for each sending, with the time that is left. */
+  readonly tail: (leftMs: number) => Uint8Array;
   readonly outcome: Deferred<unknown>;
-  readonly timeoutMs: number;
+  readonly untilMs: number;
+  readonly traits: CommandTraits;
   readonly release: (() => void)[];
-  /** On the present connection; NaN: not yet. */
+  /** On the present connection; null: not yet. */
+  sent: Sent | null;
   sentMs: number;
 }
 
@@ -45,9 +67,10 @@ export class Requests {
   /** `read` makes the caller's result of the relay's, and gets the round trip's time. */
   run<T>(
     type: number,
-    values: readonly unknown[],
+    values: readonly unknown[] | Encoder,
     read: (result: never, roundTripMs: number) => T,
     options: RequestOptions = {},
+    traits: CommandTraits = {},
   ): Promise<T> {
     const { signal, timeoutMs = this.#options.commandTimeoutMs } = options;
     const { timers, clock } = this.#options.platform;
@@ -58,35 +81,35 @@ export class Requests {
       const readNow = (result: unknown) => outcome.resolve(read(result as never, clock.monotonicMs() - request.sentMs));
       const request: Request = {
         type,
-        tail: encodeTail(...values),
+        tail: typeof values === 'function' ? values() : encodedOnce(values),
         outcome: { ...outcome, resolve: readNow },
-        timeoutMs,
+        untilMs: clock.monotonicMs() + timeoutMs,
+        traits,
         release: [],
-        sentMs: Number.NaN,
+        sent: null,
+        sentMs: 0,
       };
       const timer = timers.setTimeout(
-        () => this.#settle(request, new RelayError('TIMEOUT', 'no answer', { timeoutMs })),
+        () => this.#giveUp(request, new RelayError('TIMEOUT', 'no answer', { timeoutMs })),
         timeoutMs,
       );
       request.release.push(() => timers.clearTimeout(timer));
       if (signal) {
-        const onAbort = () => this.#settle(request, aborted(signal));
+        const onAbort = () => this.#giveUp(request, aborted(signal));
         signal.addEventListener('abort', onAbort);
         request.release.push(() => signal.removeEventListener('abort', onAbort));
       }
       this.#requests.add(request);
       this.#ask(request);
     } catch (error) {
-      outcome.reject(
-        error instanceof RelayError ? error : new RelayError('BAD_REQUEST', 'cannot be encoded', {}, { cause: error }),
-      );
+      outcome.reject(unencodable(error));
     }
     return outcome.promise;
   }
 
   /** A connection is open: asks what waited for it. */
   opened(): void {
-    for (const request of this.#requests) if (Number.isNaN(request.sentMs)) this.#ask(request);
+    for (const request of this.#requests) if (request.sent === null) this.#ask(request);
   }
 
   end(error: RelayError): void {
@@ -97,15 +120,35 @@ export class Requests {
   #ask(request: Request): void {
     const link = this.#link();
     if (link === null) return;
-    request.sentMs = this.#options.platform.clock.monotonicMs();
-    const reply = {
-      ok: (result: unknown) => this.#settle(request, result),
-      failed: (error: RelayError) => this.#settle(request, error),
+    const { traits, untilMs } = request;
+    const nowMs = this.#options.platform.clock.monotonicMs();
+    const leftMs = Math.max(1, Math.floor(untilMs - nowMs));
+    const reply: Reply = {
+      ok: (result) => this.#settle(request, result),
+      failed: (error) => this.#settle(request, error),
+      part: (payload) => {
+        if (!this.#requests.has(request)) return; // It was given up meanwhile.
+        const error = traits.part?.(payload, request.sent as Sent);
+        if (error) this.#giveUp(request, error);
+      },
       cut: () => {
-        request.sentMs = Number.NaN;
+        request.sent = null;
+        const error = traits.cut?.();
+        if (error) this.#settle(request, error);
       },
     };
-    link.request(request.type, request.tail, reply, request.timeoutMs);
+    try {
+      request.sentMs = nowMs;
+      request.sent = { link, id: link.request(request.type, request.tail(leftMs), reply, leftMs) };
+    } catch (error) {
+      this.#settle(request, unencodable(error));
+    }
+  }
+
+  #giveUp(request: Request, error: RelayError): void {
+    const { sent, traits } = request;
+    if (sent !== null) traits.abandoned?.(sent);
+    this.#settle(request, error);
   }
 
   #settle(request: Request, outcome: unknown): void {
@@ -121,4 +164,13 @@ export class Requests {
     }
     this.#settled();
   }
+}
+
+function encodedOnce(values: readonly unknown[]): () => Uint8Array {
+  const tail = encodeTail(...values);
+  return () => tail;
+}
+
+function unencodable(error: unknown): RelayError {
+  return error instanceof RelayError ? error : new RelayError('BAD_REQUEST', 'cannot be encoded', {}, { cause: error });
 }

@@ -60,6 +60,7 @@ export interface SubscriptionHost {
   leave(subscription: AnySubscription): void;
   rejoin(subscription: AnySubscription): void;
   continuityLost(subscription: AnySubscription, loss: ContinuityLoss): void;
+  acknowledge(topic: string, options: object): Promise<void>;
   /** Call `flushOverflow` when the WebSocket message at hand has been read. */
   overflowed(subscription: AnySubscription): void;
   report(error: unknown): void;
@@ -68,7 +69,7 @@ export interface SubscriptionHost {
 // biome-ignore lint/suspicious/noExplicitAny: the payload's type is the reader's own claim; the owner passes any of them around.
 export type AnySubscription = Subscription<any>;
 
-type MessageMeta = Pick<Message, 'publisher' | 'timeUs' | 'headers' | 'recovered'> | null;
+type MessageMeta = Pick<Message, 'publisher' | 'timeUs' | 'headers' | 'recovered' | 'attempt'> | null;
 
 /** A buffered message, or (message null) a place in the stream that counts as processed when the reader gets there. */
 interface Item<T> {
@@ -102,7 +103,7 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
   constructor(host: SubscriptionHost, topic: string, options: SubscribeOptions<T>, buffer: FilledBuffer) {
     this.topic = topic;
     this.options = options;
-    this.cursor = new Cursor(options.since, options.last);
+    this.cursor = new Cursor(options.since, options.last, options.group !== undefined);
     this.#processed = options.since ?? null;
     this.#bufferOptions = buffer;
     this.#host = host;
@@ -203,7 +204,8 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
     if (!this.cursor.accept(offset)) return;
     if (this.cursor.gap !== null) this.#loseRange('GAP', this.cursor.gap);
     const position = this.cursor.position;
-    const message: Message<T> = { topic, payload, offset, epoch: position?.epoch ?? null, ...meta };
+    const { epoch } = this.cursor;
+    const message: Message<T> = { topic, payload, offset, epoch, ...meta, ...(meta?.attempt && this.#handles(offset, epoch)) };
     const waiter = this.#waiters.shift();
     if (listening) {
       if (this.#events.emit('message', message)) this.#processed = position ?? this.#processed;
@@ -336,6 +338,11 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
       if (message === undefined) return;
       if (this.#events.emit('message', message)) this.#processed = position ?? this.#processed;
     }
+  }
+
+  #handles(offset: number, epoch: string | null): Pick<Message<T>, 'ack' | 'nack'> {
+    const settle = (how?: object) => this.#host.acknowledge(this.topic, { offset, epoch, ...how });
+    return { ack: () => settle(), nack: (how) => settle({ ...how, requeue: true }) };
   }
 
   #push(message: Message<T>, position: Position | null): void {

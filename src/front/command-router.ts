@@ -7,10 +7,13 @@
 import { hashBytes } from '../base/hash.ts';
 import { RelayError } from '../protocol/errors.ts';
 import type { MessageHeader } from '../protocol/header.ts';
-import { checkName, NameKind, nameProblem } from '../protocol/names.ts';
+import { checkName, isReserved, NameKind, nameProblem } from '../protocol/names.ts';
+import { decodeOptions } from '../protocol/options.ts';
 import { placementHash } from '../protocol/placement.ts';
 import { COMMAND_HEAD_BYTES, IngressKind } from '../protocol/records.ts';
+import { servicesOptions } from '../protocol/service-options.ts';
 import { MessageType, SPEC_BY_TYPE } from '../protocol/types.ts';
+import { runPatternOptions } from '../protocol/workflow-options.ts';
 import type { FrontContext } from './front-context.ts';
 import { laneIndexOf } from './lane-replay.ts';
 import type { PatternCommands } from './pattern-commands.ts';
@@ -65,7 +68,15 @@ export class CommandRouter {
         this.#query(session, header, bytes, start, 'services');
         return;
       case MessageType.RUN:
-        if (this.#nameKind(header, bytes) === NameKind.PATTERN) this.#query(session, header, bytes, start, 'runs');
+        if (this.#nameKind(header, bytes) === NameKind.PATTERN)
+          this.#query(
+            session,
+            header,
+            bytes,
+            start,
+            'runs',
+            runPatternOptions(decodeOptions(bytes, header.bodyStart, header.end)).limit,
+          );
         else this.#forward(session, header, bytes, start);
         return;
       case MessageType.PING:
@@ -97,9 +108,14 @@ export class CommandRouter {
   /** Hot. */
   #forwardTo(lane: number, hash: number, session: Session, header: MessageHeader, bytes: Uint8Array, start: number): void {
     const front = this.#front;
+    const { lanes } = front;
     front.introduce(session, lane);
-    if (!front.lanes.tryWrite(lane, IngressKind.COMMAND, session.number, hash, bytes, start, header.end))
-      front.refuseOverloaded(lane);
+    // A refused RETURN is work thrown away, and done again when its call has run out of time; a lane's own command is one that it waits for.
+    const isTaken =
+      header.type === MessageType.RETURN || session.isAgent
+        ? lanes.tryWriteOrKeep(lane, IngressKind.COMMAND, session.number, hash, front.receivedUs, bytes, start, header.end)
+        : lanes.tryWrite(lane, IngressKind.COMMAND, session.number, hash, front.receivedUs, bytes, start, header.end);
+    if (!isTaken) front.refuseOverloaded(lane);
     front.metrics.commandsForwarded++;
   }
 
@@ -125,15 +141,17 @@ export class CommandRouter {
   }
 
   /** To every lane for its part of the answer; what names one thing is asked of its lane all the same, so that there is one form of answer. */
-  #query(session: Session, header: MessageHeader, bytes: Uint8Array, start: number, field: string): void {
+  #query(session: Session, header: MessageHeader, bytes: Uint8Array, start: number, field: string, countMax?: number): void {
     this.#nameKind(header, bytes);
+    // Here, because a lane has no way to refuse its part of an answer.
+    if (header.type === MessageType.SERVICES) servicesOptions(decodeOptions(bytes, header.bodyStart, header.end));
     const { lanes, queries, metrics } = this.#front;
     if (header.id === 0) throw new RelayError('BAD_REQUEST', `${SPEC_BY_TYPE[header.type]?.name} without an id asks for nothing`);
     for (let lane = 0; lane < lanes.count; lane++) this.#front.introduce(session, lane);
     if (!lanes.allHaveRoom(COMMAND_HEAD_BYTES + header.end - start)) this.#front.refuseOverloaded(-1);
-    const query = queries.begin(session.number, header.id, field, lanes.count);
+    const query = queries.begin(session.number, header.id, field, lanes.count, countMax);
     for (let lane = 0; lane < lanes.count; lane++) {
-      lanes.tryWrite(lane, IngressKind.QUERY, session.number, query, bytes, start, header.end);
+      lanes.tryWrite(lane, IngressKind.QUERY, session.number, query, this.#front.receivedUs, bytes, start, header.end);
     }
     metrics.commandsForwarded++;
   }
@@ -148,8 +166,9 @@ export class CommandRouter {
 
   /** Services and workflows have names, no patterns, and none of the relay's own. */
   #nameOnly(header: MessageHeader, bytes: Uint8Array): void {
-    if (this.#nameKind(header, bytes) === NameKind.EXACT) return;
-    throw new RelayError('BAD_REQUEST', `${SPEC_BY_TYPE[header.type]?.name} needs a name, not a pattern`);
+    if (this.#nameKind(header, bytes) !== NameKind.EXACT)
+      throw new RelayError('BAD_REQUEST', `${SPEC_BY_TYPE[header.type]?.name} needs a name, not a pattern`);
+    if (isReserved(bytes, header.keyStart)) throw new RelayError('FORBIDDEN', "names that begin with '$' belong to the relay");
   }
 
   #checkSubscriptionCount(session: Session, header: MessageHeader, bytes: Uint8Array): void {

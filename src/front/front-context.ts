@@ -3,13 +3,14 @@
  *
  * Thread: front only. Made by front.ts, which owns the sessions' life; the other parts read and call.
  */
-import type { Clock } from '../base/clock.ts';
+import type { RelayClock } from '../base/clock.ts';
 import { pack, packMessage } from '../protocol/codec.ts';
 import { CLOSE_CODES, type CloseCodeName, WIRE_ERRORS } from '../protocol/codes.ts';
 import { closeReason, type ErrorFacts, RelayError } from '../protocol/errors.ts';
 import type { Lanes } from '../protocol/lane-port.ts';
 import { IngressKind, withNumbers } from '../protocol/records.ts';
 import { MessageType } from '../protocol/types.ts';
+import { type FrontLatencies, frontLatencies } from '../telemetry/stages.ts';
 import { CallLedger } from './call-ledger.ts';
 import type { DropLedger, FrontMetrics } from './front-metrics.ts';
 import type { FrontOptions } from './front-options.ts';
@@ -24,7 +25,7 @@ const EMPTY = new Uint8Array(0);
 
 export class FrontContext {
   readonly options: FrontOptions;
-  readonly clock: Clock;
+  readonly clock: RelayClock;
   readonly lanes: Lanes;
   readonly hub: Hub;
   readonly metrics: FrontMetrics;
@@ -34,13 +35,16 @@ export class FrontContext {
   readonly patterns: PatternRegistry;
   readonly calls: CallLedger;
   readonly queries = new LaneQueries();
+  readonly latencies: FrontLatencies = frontLatencies();
   readonly registrations: Registrations;
   /** Monotonic time of the last tick: exact enough for timeouts, free to read per message. */
   coarseNowMs: number;
+  /** Stamp of the WebSocket message whose commands are being handled. */
+  receivedUs = 0;
 
   constructor(
     options: FrontOptions,
-    clock: Clock,
+    clock: RelayClock,
     lanes: Lanes,
     hub: Hub,
     journal: Journal,

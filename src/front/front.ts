@@ -4,7 +4,7 @@
  * Thread: the main thread. It reads `[type, id, key]` of a command and never decodes the rest; order, history and rights are the lanes'.
  * Nothing here waits: what does not fit into a ring is refused with a code, what does not fit into a socket is the hub's.
  */
-import type { Clock } from '../base/clock.ts';
+import { elapsedUs, type RelayClock } from '../base/clock.ts';
 import { spread } from '../base/hash.ts';
 import { randomId } from '../base/ids.ts';
 import { pack } from '../protocol/codec.ts';
@@ -14,6 +14,7 @@ import type { LaneEvents, Lanes } from '../protocol/lane-port.ts';
 import { decodeOptions, helloOptions } from '../protocol/options.ts';
 import { describeSkipFault } from '../protocol/skip.ts';
 import { MessageType, PROTOCOL_VERSION, SPEC_BY_TYPE } from '../protocol/types.ts';
+import type { FrontLatencies } from '../telemetry/stages.ts';
 import { type Admission, AdmissionGate } from './admission.ts';
 import { CommandRouter } from './command-router.ts';
 import { FrontContext } from './front-context.ts';
@@ -47,7 +48,7 @@ export class Front {
   #timeoutRound: Iterator<Session>;
   #drain: (DrainPlan & { readonly endsAtMs: number; readonly done: () => void }) | null = null;
 
-  constructor(options: FrontOptions, lanes: Lanes, clock: Clock, journal: Journal = new MemoryJournal()) {
+  constructor(options: FrontOptions, lanes: Lanes, clock: RelayClock, journal: Journal = new MemoryJournal()) {
     const events = {
       onSlowConsumer: (session: Session) => {
         this.metrics.slowConsumersDisconnected++;
@@ -63,7 +64,7 @@ export class Front {
     this.#timeoutRound = this.#front.sessions.values();
     const patterns = new PatternCommands(this.#front);
     this.#router = new CommandRouter(this.#front, patterns);
-    const agents = new LaneAgents(lanes, (connection) => this.open(connection, true));
+    const agents = new LaneAgents(lanes, options.messageBytesMax, (connection) => this.open(connection, true));
     this.#records = new LaneRecords(this.#front, this.#router, patterns, agents, (agent) => this.onClose(agent, 1006));
     this.#gate = new AdmissionGate(options, this.metrics, this.#front.coarseNowMs);
   }
@@ -84,6 +85,9 @@ export class Front {
   }
   get instanceCount(): number {
     return this.#front.registrations.count;
+  }
+  get latencies(): FrontLatencies {
+    return this.#front.latencies;
   }
   get journal(): Journal {
     return this.#front.journal;
@@ -137,6 +141,7 @@ export class Front {
       return this.#front.close(session, 'OVERSIZED', { bytes: bytes.length, messageBytesMax });
     }
     const header = this.#header;
+    this.#front.receivedUs = this.#front.clock.stampUs();
     let at = 0;
     while (at < bytes.length) {
       this.metrics.messagesReceived++;
@@ -149,7 +154,16 @@ export class Front {
     this.#front.lanes.flush();
   }
 
+  /** The answer to a ping of ours. */
   onPong(session: Session): void {
+    session.lastSeenMs = this.#front.coarseNowMs;
+    if (session.pingSentUs === 0) return; // Unasked, which is legal.
+    this.#front.latencies.clientRoundTrip.record(elapsedUs(session.pingSentUs, this.#front.clock.stampUs()));
+    session.pingSentUs = 0;
+  }
+
+  /** A ping of the client's; the transport has answered it. */
+  onPing(session: Session): void {
     session.lastSeenMs = this.#front.coarseNowMs;
   }
 
@@ -205,6 +219,7 @@ export class Front {
           this.metrics.pongTimeouts++;
           this.#front.close(session, 'NO_PONG', { silentMs: Math.round(nowMs - session.lastSeenMs) });
         } else if (session.nextPingMs <= nowMs) {
+          session.pingSentUs = this.#front.clock.stampUs() || 1;
           session.connection.ping();
           session.nextPingMs = nowMs + pingIntervalMs;
         }

@@ -77,10 +77,14 @@ export class HttpMetrics {
   repliesLate = 0;
   /** The front has closed the gateway's session and a new one was opened: a bug of ours, or of the front's. */
   sessionsLost = 0;
+  /** Calls whose client hung up, or whose result was a stream. */
+  callsCancelled = 0;
 }
 
 /** Who HTTP publishers are in `meta.publisher`. */
 const CLIENT_NAME = 'http';
+/** The relay itself ends a call at its deadline; this is for when it cannot. */
+const CALL_GRACE_MS = 1_000;
 /** Told with refusals of our own. */
 const RETRY_AFTER_MS = 1_000;
 const CONTENT_TYPES: Readonly<Record<MediaType, string>> = { json: 'application/json', msgpack: 'application/msgpack' };
@@ -97,6 +101,13 @@ interface Failure {
 /** `result` is one encoded value: memory of its own. */
 type Outcome = { readonly result: Uint8Array } | { readonly failure: Failure };
 
+/** A part of a streamed result: HTTP answers are one value. */
+const STREAMED: Outcome = {
+  failure: failureOf(
+    new RelayError('BAD_REQUEST', 'the method streams its result, which takes a WebSocket: the call is cancelled'),
+  ),
+};
+
 interface Exchange {
   readonly answerType: MediaType;
   readonly reply: (response: HttpResponse) => void;
@@ -105,7 +116,11 @@ interface Exchange {
 interface PendingCommand {
   readonly deadlineMs: number;
   readonly settle: (outcome: Outcome) => void;
+  /** Of a CALL, encoded: for its CANCEL. */
+  readonly service: Uint8Array | null;
 }
+
+const nothing = (): void => {};
 
 type GatewayState =
   | { readonly name: 'open'; readonly session: Session }
@@ -118,11 +133,13 @@ export class HttpGateway {
   readonly #front: Front;
   readonly #options: HttpGatewayOptions;
   readonly #clock: Clock;
-  /** By id of the command. In order of their deadlines, since all wait equally long. */
+  /** By id of the command. */
   readonly #pending = new Map<number, PendingCommand>();
   readonly #header = new MessageHeader();
   /** Replies that came while a command was being handed over: settled when the front has returned. */
   readonly #arrived: { readonly id: number; readonly outcome: Outcome }[] = [];
+  /** Calls whose answer is refused: cancelled at the next tick. */
+  readonly #callsToCancel: number[] = [];
   #forwarding = false;
   #nextId = 1;
   #messageBytesMax = 0;
@@ -150,26 +167,31 @@ export class HttpGateway {
     return this.#options.bodyBytesMax;
   }
 
-  /** `reply` is called exactly once, perhaps at once. */
-  handle(request: HttpRequest, reply: (response: HttpResponse) => void): void {
+  /**
+   * `reply` is called exactly once, perhaps at once. The function that it returns is for when the client has hung up before: a call is cancelled
+   * then, and everything else goes on (`reply` is called all the same).
+   */
+  handle(request: HttpRequest, reply: (response: HttpResponse) => void): () => void {
     this.metrics.requests++;
     const exchange: Exchange = { answerType: answerTypeOf(request.accept, request.contentType), reply };
     try {
-      this.#dispatch(request, exchange);
+      return this.#dispatch(request, exchange);
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
       const { status, headers } = error instanceof HttpFault ? error : { status: undefined, headers: undefined };
       this.#answerFailure(exchange, failureOf(error), status, headers);
+      return nothing;
     }
   }
 
   /** Some ten times a second: commands without a reply in time, and a lost session. */
   tick(): void {
     this.#recoverSession();
+    for (const id of this.#callsToCancel.splice(0)) this.#cancelCall(id);
     const nowMs = this.#clock.monotonicMs();
     const { requestTimeoutMs } = this.#options;
     for (const [id, { deadlineMs }] of this.#pending) {
-      if (deadlineMs > nowMs) return;
+      if (deadlineMs > nowMs) continue;
       this.metrics.timeouts++;
       this.#settle(id, { failure: failureOf(new RelayError('TIMEOUT', undefined, { requestTimeoutMs })) });
     }
@@ -186,35 +208,47 @@ export class HttpGateway {
 
   // ---- requests
 
-  #dispatch(request: HttpRequest, exchange: Exchange): void {
+  #dispatch(request: HttpRequest, exchange: Exchange): () => void {
     const route = findRoute(request.method, request.path);
     if (this.#state.name === 'closed') this.#refuse('the relay is shutting down', {});
-    if (route.operation === 'call') throw new HttpFault(501, 'BAD_REQUEST', 'CALL is not supported');
     const query = parseQuery(request.query, route.parameters);
     this.#recoverSession();
+    const topic = pack(query.texts.get('topic'));
     switch (route.operation) {
-      case 'publish': {
-        const payload = this.#readBody(request, route);
-        proveOneValue(payload);
-        this.#request(exchange, MessageType.PUBLISH, query, publishOptions(query), payload);
-        return;
-      }
+      case 'publish':
+        this.#request(exchange, MessageType.PUBLISH, [topic, publishOptions(query), this.#readPayload(request, route)]);
+        return nothing;
       case 'publishBatch':
         this.#publishBatch(exchange, readBatch(this.#readBody(request, route), this.#options.batchMessagesMax));
-        return;
+        return nothing;
+      case 'call':
+        return this.#call(exchange, query, this.#readPayload(request, route));
+      case 'services': {
+        const { texts, booleans } = query;
+        const options = encodeOptions({ instances: booleans.get('instances') });
+        this.#request(exchange, MessageType.SERVICES, [pack(texts.get('service') ?? '>'), options]);
+        return nothing;
+      }
       case 'history':
-        this.#request(exchange, MessageType.HISTORY, query, historyOptions(query));
-        return;
+        this.#request(exchange, MessageType.HISTORY, [topic, historyOptions(query)]);
+        return nothing;
       case 'presence':
-        this.#request(exchange, MessageType.PRESENCE, query, presenceOptions(query));
-        return;
+        this.#request(exchange, MessageType.PRESENCE, [topic, presenceOptions(query)]);
+        return nothing;
       case 'position':
         // One message is the least that HISTORY gives; the newest is found fastest.
-        this.#request(exchange, MessageType.HISTORY, query, pack({ limit: 1, reverse: true }), null, toPosition);
-        return;
+        this.#request(exchange, MessageType.HISTORY, [topic, pack({ limit: 1, reverse: true })], toPosition);
+        return nothing;
       default:
-        route.operation satisfies never;
+        return route.operation satisfies never;
     }
+  }
+
+  /** A body that is one value, proven. */
+  #readPayload(request: HttpRequest, route: HttpRoute): Uint8Array {
+    const payload = this.#readBody(request, route);
+    proveOneValue(payload);
+    return payload;
   }
 
   /** The body as MessagePack, whatever it came as. Not proven where it was MessagePack already. */
@@ -240,19 +274,40 @@ export class HttpGateway {
   #request(
     exchange: Exchange,
     type: number,
-    query: Query,
-    options: Uint8Array,
-    payload: Uint8Array | null = null,
+    elements: readonly Uint8Array[],
     toAnswer: (result: Uint8Array) => Uint8Array = asItIs,
   ): void {
-    const topic = pack(query.texts.get('topic'));
     this.#reserve(1);
-    const command = this.#encodeCommand(type, payload === null ? [topic, options] : [topic, options, payload]);
-    this.#expect(command.id, (outcome) => {
-      if ('failure' in outcome) this.#answerFailure(exchange, outcome.failure);
-      else this.#answer(exchange, 200, toAnswer(outcome.result));
-    });
+    const command = this.#encodeCommand(type, elements);
+    this.#expect(command.id, (outcome) => this.#answerOutcome(exchange, outcome, toAnswer));
     this.#forward(command.bytes);
+  }
+
+  /** Answers with the function that cancels it. */
+  #call(exchange: Exchange, query: Query, payload: Uint8Array): () => void {
+    const { texts, integers } = query;
+    const service = pack(texts.get('service'));
+    const method = pack(texts.get('method'));
+    const deadlineMs = integers.get('deadlineMs') ?? this.#options.requestTimeoutMs;
+    this.#reserve(1);
+    const { id, bytes } = this.#encodeCommand(MessageType.CALL, [service, method, callOptions(query, deadlineMs), payload]);
+    const settle = (outcome: Outcome): void => this.#answerOutcome(exchange, outcome, asItIs);
+    this.#expect(id, settle, Math.max(0, deadlineMs) + CALL_GRACE_MS, service);
+    this.#forward(bytes);
+    return () => this.#cancelCall(id);
+  }
+
+  /** The answer to a call that nobody waits for: the relay's CANCELLED ends it. */
+  #cancelCall(id: number): void {
+    const service = this.#pending.get(id)?.service;
+    if (!service) return; // It has its answer.
+    this.metrics.callsCancelled++;
+    this.#forward(joinBytes([Uint8Array.of(0x94, MessageType.CANCEL, 0), service, pack(id)]));
+  }
+
+  #answerOutcome(exchange: Exchange, outcome: Outcome, toAnswer: (result: Uint8Array) => Uint8Array): void {
+    if ('failure' in outcome) this.#answerFailure(exchange, outcome.failure);
+    else this.#answer(exchange, 200, toAnswer(outcome.result));
   }
 
   /** A PUBLISH for each entry, in order, as many to a frame as fit. The answer goes out with the last of their replies. */
@@ -326,8 +381,13 @@ export class HttpGateway {
     return { id, bytes };
   }
 
-  #expect(id: number, settle: (outcome: Outcome) => void): void {
-    this.#pending.set(id, { deadlineMs: this.#clock.monotonicMs() + this.#options.requestTimeoutMs, settle });
+  #expect(
+    id: number,
+    settle: (outcome: Outcome) => void,
+    waitMs = this.#options.requestTimeoutMs,
+    service: Uint8Array | null = null,
+  ): void {
+    this.#pending.set(id, { deadlineMs: this.#clock.monotonicMs() + waitMs, settle, service });
   }
 
   /** One WebSocket message's worth of commands. */
@@ -353,6 +413,11 @@ export class HttpGateway {
       for (let element = headElements; element < arity; element++) end = endOfRelayValue(bytes, end, bytes.length);
       if (header.type === MessageType.OK) {
         this.#arrived.push({ id: header.id, outcome: { result: bytes.subarray(header.bodyStart, end) } });
+      } else if (header.type === MessageType.RESULT) {
+        // `more`, a boolean of one byte, then the payload.
+        const isPart = bytes[header.bodyStart] === 0xc3;
+        const outcome = isPart ? STREAMED : { result: bytes.subarray(header.bodyStart + 1, end) };
+        this.#arrived.push({ id: header.id, outcome });
       } else if (header.type === MessageType.ERROR) {
         const [, , code, text, details] = unpack(bytes.subarray(at, end)) as [number, number, number, string, ErrorFacts | null];
         this.#arrived.push({ id: header.id, outcome: { failure: { code, text, details } } });
@@ -374,7 +439,12 @@ export class HttpGateway {
       this.metrics.repliesLate++;
       return;
     }
-    this.#pending.delete(id);
+    if (outcome === STREAMED) {
+      if (command.settle === nothing) return;
+      // The entry stays for the CANCELLED; and that cannot be asked for here, in the middle of a drain.
+      this.#pending.set(id, { ...command, settle: nothing });
+      this.#callsToCancel.push(id);
+    } else this.#pending.delete(id);
     command.settle(outcome);
   }
 
@@ -428,7 +498,8 @@ export class HttpGateway {
     status = ERROR_STATUS[wireErrorName(failure.code)],
     headers: Readonly<Record<string, string>> = {},
   ): void {
-    const retryAfterMs = failure.details?.['retryAfterMs'];
+    // A 503 without a figure of the relay's (nobody there to answer a call) gets ours: clients expect one.
+    const retryAfterMs = failure.details?.['retryAfterMs'] ?? (status === 503 ? RETRY_AFTER_MS : undefined);
     const waits = typeof retryAfterMs === 'number' ? { 'Retry-After': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) } : {};
     this.#answer(exchange, status, encodeFailure(failure), { ...headers, ...waits });
   }
@@ -460,6 +531,17 @@ function publishOptions({ texts, integers, booleans, headers }: Query): Uint8Arr
     ttlMs: integers.get('ttlMs'),
     echo: booleans.get('echo'),
     headers: headers ?? undefined,
+  });
+}
+
+function callOptions({ texts, booleans, headers }: Query, deadlineMs: number): Uint8Array {
+  return encodeOptions({
+    deadlineMs,
+    hashKey: texts.get('hashKey'),
+    idempotent: booleans.get('idempotent'),
+    version: texts.get('version'),
+    headers: headers ?? undefined,
+    window: 1, // The first part shows that it is a stream, and is one too many.
   });
 }
 

@@ -15,7 +15,7 @@ export interface HttpParameter {
 }
 
 export interface HttpRoute {
-  readonly operation: 'publish' | 'publishBatch' | 'call' | 'history' | 'presence' | 'position';
+  readonly operation: 'publish' | 'publishBatch' | 'call' | 'services' | 'history' | 'presence' | 'position';
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly summary: string;
@@ -53,12 +53,25 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     operation: 'call',
     method: 'POST',
     path: '/v1/call',
-    summary: 'Call a service (reserved for a later release)',
+    summary: 'Call a method of a service',
     parameters: [
       { name: 'service', type: 'string', required: true },
       { name: 'method', type: 'string', required: true },
+      optional('deadlineMs', 'integer'),
+      optional('hashKey', 'string'),
+      optional('idempotent', 'boolean'),
+      optional('version', 'string'),
+      optional('header', 'headers'),
     ],
     body: 'payload',
+  },
+  {
+    operation: 'services',
+    method: 'GET',
+    path: '/v1/services',
+    summary: 'Services that are registered, and their instances',
+    parameters: [optional('service', 'string'), optional('instances', 'boolean')],
+    body: 'none',
   },
   {
     operation: 'history',

@@ -3,11 +3,11 @@
  *
  * Thread: front only. Called by pool/ in drains: nothing here may call back into a drain.
  */
-import { assert } from '../base/assert.ts';
-import { pack, packMessage, unpack } from '../protocol/codec.ts';
+import { elapsedUs } from '../base/clock.ts';
+import { pack, unpack } from '../protocol/codec.ts';
 import { CLOSE_CODES, type CloseCodeName } from '../protocol/codes.ts';
 import { RelayError } from '../protocol/errors.ts';
-import { MessageHeader, readHeader, scanMessage } from '../protocol/header.ts';
+import { describeHeaderFault, HeaderFault, MessageHeader, readHeader, scanMessage } from '../protocol/header.ts';
 import type { LaneEvents } from '../protocol/lane-port.ts';
 import {
   CLOSE_HEAD_BYTES,
@@ -23,6 +23,7 @@ import {
   SEND_HEAD_BYTES,
   SendFlag,
 } from '../protocol/records.ts';
+import { describeSkipFault } from '../protocol/skip.ts';
 import { MessageType } from '../protocol/types.ts';
 import type { CommandRouter } from './command-router.ts';
 import type { FrontContext } from './front-context.ts';
@@ -33,6 +34,8 @@ import type { PatternCommands } from './pattern-commands.ts';
 import type { Session } from './session.ts';
 
 const EMPTY = new Uint8Array(0);
+/** A short list keeps its length from drain to drain. */
+const ORIGINS_KEPT_MAX = 4_096;
 /** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
 const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 
@@ -46,6 +49,12 @@ export class LaneRecords implements LaneEvents {
   readonly #header = new MessageHeader();
   /** By lane, `session:id` of the newest SUBSCRIBE that was answered: if the lane dies in its replay, it is not answered again. */
   readonly #lastJoined: string[] = [];
+  /** Of the drain under way: when it began, its records, those that a PROGRESS has covered, and the stamps of the publishes in it. */
+  #drainUs = 0;
+  #recordCount = 0;
+  #progressCount = 0;
+  readonly #origins: number[] = [];
+  #originCount = 0;
 
   constructor(
     front: FrontContext,
@@ -64,8 +73,12 @@ export class LaneRecords implements LaneEvents {
 
   onRecord(lane: number, kind: number, bytes: Uint8Array, view: DataView, start: number, length: number): void {
     const end = start + length;
+    if (this.#recordCount === 0) this.#beginDrain();
+    this.#recordCount++;
     switch (kind) {
-      case EgressKind.FANOUT:
+      case EgressKind.FANOUT: {
+        const stampUs = view.getUint32(start + 12, true);
+        if (stampUs !== 0) this.#origins[this.#originCount++] = stampUs;
         this.#front.hub.fanout(
           bytes.subarray(start + FANOUT_HEAD_BYTES, end),
           view.getUint32(start, true),
@@ -73,6 +86,7 @@ export class LaneRecords implements LaneEvents {
           view.getUint32(start + 8, true),
         );
         return;
+      }
       case EgressKind.SEND: {
         const session = this.#front.sessions.get(view.getUint32(start, true));
         if (session === undefined) return;
@@ -118,10 +132,11 @@ export class LaneRecords implements LaneEvents {
         return;
       }
       case EgressKind.ANSWER: {
-        const answer = this.#front.queries.answered(view.getUint32(start, true), lane, bytes.slice(start + PAIR_HEAD_BYTES, end));
-        const session = answer === null ? undefined : this.#front.sessions.get(answer.session);
-        if (answer !== null && session?.isLive === true)
-          this.#front.hub.send(session, packMessage(MessageType.OK, answer.id, answer.result));
+        const { queries, sessions, hub } = this.#front;
+        const part = bytes.slice(start + PAIR_HEAD_BYTES, end);
+        const answer = queries.answered(view.getUint32(start, true), lane, part, view.getUint32(start + 4, true));
+        const session = answer === null ? undefined : sessions.get(answer.session);
+        if (answer !== null && session?.isLive === true) hub.send(session, answer.frame);
         return;
       }
       case EgressKind.REQUEST:
@@ -151,6 +166,20 @@ export class LaneRecords implements LaneEvents {
     }
   }
 
+  /** Everything of this drain has been handed to its sockets. */
+  #noteWrites(): void {
+    if (this.#recordCount === 0) return;
+    const { latencies, clock } = this.#front;
+    const nowUs = clock.stampUs();
+    latencies.socketWrite.record(elapsedUs(this.#drainUs, nowUs), this.#recordCount);
+    for (let index = 0; index < this.#originCount; index++)
+      latencies.publishToLastWrite.record(elapsedUs(this.#origins[index] as number, nowUs));
+    if (this.#originCount > ORIGINS_KEPT_MAX) this.#origins.length = 0;
+    this.#originCount = 0;
+    this.#recordCount = 0;
+    this.#progressCount = 0;
+  }
+
   #callDone(session: Session, bytes: Uint8Array, frameStart: number, end: number): boolean {
     readHeader(bytes, frameStart, end, this.#header);
     return this.#header.id === 0 || this.#front.calls.end(session.number, this.#header.id);
@@ -159,8 +188,12 @@ export class LaneRecords implements LaneEvents {
   /** A command of the lane itself. What the front refuses goes back to the lane like any other answer. */
   #onRequest(agent: Session, bytes: Uint8Array, start: number, end: number): void {
     const header = new MessageHeader();
-    assert(scanMessage(bytes, start, end, header), 'a lane requests with a message of the protocol');
+    const isMessage = scanMessage(bytes, start, end, header);
+    const { messageBytesMax } = this.#front.options;
     try {
+      // The lane builds its messages around payloads of clients: what it gets wrong must cost the step, never the front.
+      if (!isMessage) throw new RelayError('BAD_REQUEST', describeFault(header));
+      if (end - start > messageBytesMax) throw new RelayError('TOO_LARGE', undefined, { bytes: end - start, messageBytesMax });
       this.#router.route(agent, header, bytes, start);
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
@@ -168,8 +201,25 @@ export class LaneRecords implements LaneEvents {
     }
   }
 
+  /** The records since the last one of this kind have waited from then until this drain began. */
+  onProgress(stampUs: number): void {
+    if (this.#recordCount === 0) this.#beginDrain();
+    this.#front.latencies.egressWait.record(
+      elapsedUs(stampUs, this.#drainUs),
+      Math.max(1, this.#recordCount - this.#progressCount),
+    );
+    this.#progressCount = this.#recordCount;
+  }
+
+  /** A drain's clock is read twice, whatever is in it. */
+  #beginDrain(): void {
+    this.#drainUs = this.#front.clock.stampUs();
+    this.#front.receivedUs = this.#drainUs; // Of what the lanes command themselves.
+  }
+
   onBatchEnd(): void {
     this.#front.hub.endDrain();
+    this.#noteWrites();
     this.#front.lanes.flush(); // Resumes and session closes that the drain led to.
   }
 
@@ -280,4 +330,8 @@ export class LaneRecords implements LaneEvents {
     this.#replay.replay(lane);
     this.#front.lanes.flush();
   }
+}
+
+function describeFault(header: MessageHeader): string {
+  return header.fault === HeaderFault.FRAMING ? describeSkipFault(header.skipFault) : describeHeaderFault(header);
 }

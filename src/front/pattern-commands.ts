@@ -47,7 +47,7 @@ export class PatternCommands {
     }
     patterns.expect(sub, session.number, !isSubscribe);
     for (let lane = 0; lane < lanes.count; lane++) {
-      lanes.tryWrite(lane, IngressKind.PATTERN_COMMAND, session.number, sub, bytes, start, header.end);
+      lanes.tryWrite(lane, IngressKind.PATTERN_COMMAND, session.number, sub, this.#front.receivedUs, bytes, start, header.end);
     }
     metrics.commandsForwarded++;
   }

@@ -11,11 +11,16 @@ export interface Registration {
   readonly bytes: Uint8Array;
 }
 
+interface Place {
+  readonly lane: number;
+  readonly instance: number;
+}
+
 export class Registrations {
   /** By lane, by instance number. */
   readonly #lanes: readonly Map<number, Registration>[];
-  /** Sessions that serve anything, with the number of their instances: most sessions that end are not among them. */
-  readonly #serving = new Map<number, number>();
+  /** What each session serves. Most sessions are not here. */
+  readonly #bySession = new Map<number, Place[]>();
 
   constructor(laneCount: number) {
     this.#lanes = Array.from({ length: laneCount }, () => new Map());
@@ -25,10 +30,16 @@ export class Registrations {
     return this.#lanes.reduce((sum, instances) => sum + instances.size, 0);
   }
 
+  /** Or replaces what was known of the instance. */
   add(lane: number, registration: Registration): void {
+    const { session, instance } = registration;
     const instances = this.#lanes[lane] as Map<number, Registration>;
-    if (!instances.has(registration.instance)) this.#count(registration.session, 1);
-    instances.set(registration.instance, registration);
+    if (!instances.has(instance)) {
+      const places = this.#bySession.get(session);
+      if (places === undefined) this.#bySession.set(session, [{ lane, instance }]);
+      else places.push({ lane, instance });
+    }
+    instances.set(instance, registration);
   }
 
   remove(lane: number, instance: number): void {
@@ -36,25 +47,20 @@ export class Registrations {
     const known = instances.get(instance);
     if (known === undefined) return;
     instances.delete(instance);
-    this.#count(known.session, -1);
+    const places = this.#bySession.get(known.session) as Place[];
+    const index = places.findIndex((place) => place.lane === lane && place.instance === instance);
+    places.splice(index, 1);
+    if (places.length === 0) this.#bySession.delete(known.session);
   }
 
   /** The session is gone; its lanes hear of it by themselves. */
   forget(session: number): void {
-    if (!this.#serving.delete(session)) return;
-    for (const instances of this.#lanes) {
-      for (const [number, registration] of instances) if (registration.session === session) instances.delete(number);
-    }
+    for (const { lane, instance } of this.#bySession.get(session) ?? []) this.#lanes[lane]?.delete(instance);
+    this.#bySession.delete(session);
   }
 
   /** In the order in which they came. */
   ofLane(lane: number): Iterable<Registration> {
     return (this.#lanes[lane] as Map<number, Registration>).values();
-  }
-
-  #count(session: number, change: number): void {
-    const count = (this.#serving.get(session) ?? 0) + change;
-    if (count === 0) this.#serving.delete(session);
-    else this.#serving.set(session, count);
   }
 }

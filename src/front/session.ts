@@ -27,6 +27,8 @@ export class Session {
   readonly connection: Connection;
   /** The HTTP gateway's own session: no ping, no GOAWAY, not counted as a connection. */
   readonly internal: boolean;
+  /** A lane's own session (lane-agents.ts). */
+  isAgent = false;
   state: SessionState;
   /** What the client calls it; drawn at HELLO. */
   id = '';
@@ -38,6 +40,8 @@ export class Session {
   lanesKnown = 0;
   lastSeenMs: number;
   nextPingMs: number;
+  /** Stamp of the ping that is not answered yet; 0: none. */
+  pingSentUs = 0;
 
   /** Frames of the current drain, in order: the first apart, since most sessions get one. Views of ring memory, sent before it is freed. */
   firstFrame: Uint8Array | null = null;

@@ -10,6 +10,7 @@ import type { MessageHeader } from '../protocol/header.ts';
 import { decodeOptions, type OptionMap } from '../protocol/options.ts';
 import type { Egress } from '../protocol/records.ts';
 import type { Position } from '../protocol/types.ts';
+import { type LaneLatencies, laneLatencies } from '../telemetry/stages.ts';
 import type { LaneOptions } from './lane-options.ts';
 import { LaneOutput } from './lane-output.ts';
 import { Timers } from './timers.ts';
@@ -20,15 +21,26 @@ export interface LaneSession {
   readonly session: number;
   /** Who this is in presence, in `meta.publisher` and to services: HELLO `client`, else the session's id. */
   readonly name: string;
+  /** A lane's own session, which calls for that lane's workflows. */
+  readonly isLane: boolean;
   readonly topics: Topic[];
   readonly patterns: string[];
 }
 
+/** What a publish of the relay's own may bring. */
+export interface OwnPublish {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Where the stream stands, for one that must go on even if its topic was idle for so long that it was forgotten. */
+  readonly last?: Position | undefined;
+}
+
 /** The relay's own topics, for the parts of the lane that tell of themselves; topic-commands.ts implements it. */
 export interface OwnTopics {
-  publishOwn(name: string, payload: Uint8Array): Position;
+  publishOwn(name: string, payload: Uint8Array, how?: OwnPublish): Position;
   ownPosition(name: string): Position;
-  rebuildOwn(name: string, epoch: string, payloads: readonly Uint8Array[]): void;
+  /** Does the topic exist, or may one more be made? What clients can name without end must ask first. */
+  hasRoomForOwn(name: string): boolean;
+  rebuildOwn(name: string, epoch: string | null, payloads: readonly Uint8Array[]): void;
 }
 
 export const NOBODY = 0;
@@ -40,6 +52,8 @@ export class LaneContext {
   readonly options: LaneOptions;
   readonly out: LaneOutput;
   readonly metrics: Float64Array;
+  /** Written only: a lane decides nothing by them. */
+  readonly latencies: LaneLatencies;
   readonly sessions = new Map<number, LaneSession>();
   readonly timers = new Timers();
   /** Choices that are not the topics' epochs: balancing, jitter, ids. A stream of its own, so that one does not shift the other. */
@@ -50,9 +64,12 @@ export class LaneContext {
   bytes: Uint8Array = EMPTY;
   end = 0;
   session = NOBODY;
+  /** When the front received the command, 0 outside of commands: goes on into what it leads to. Telemetry only, nothing is decided by it. */
+  stampUs = 0;
 
-  constructor(options: LaneOptions, egress: Egress, metrics: Float64Array) {
+  constructor(options: LaneOptions, egress: Egress, metrics: Float64Array, latencies: LaneLatencies = laneLatencies()) {
     this.options = options;
+    this.latencies = latencies;
     this.out = new LaneOutput(egress);
     this.metrics = metrics;
     this.prng = new Prng(options.seed, CHOICES_STREAM + options.index);

@@ -6,16 +6,22 @@
 import { pack, packMessage } from '../protocol/codec.ts';
 import { WIRE_ERRORS } from '../protocol/codes.ts';
 import {
+  encodeInvoke,
   encodeMessage,
   encodeOk,
   encodePublishOk,
+  encodeResult,
+  type Invocation,
+  invokeBytesMax,
   messageBytesMax,
+  RESULT_HEAD_BYTES_MAX,
   writeBytes,
   writeName,
   writeUint,
 } from '../protocol/encode.ts';
 import type { RelayError } from '../protocol/errors.ts';
 import {
+  AnswerFlag,
   type Egress,
   EgressKind,
   FANOUT_HEAD_BYTES,
@@ -30,9 +36,9 @@ import {
 import { type EventKind, MessageType } from '../protocol/types.ts';
 import type { KeptMessage } from './history-log.ts';
 
-/** `{recovered: true}`, and the pair alone. */
-const RECOVERED_META = pack({ recovered: true });
-const RECOVERED_PAIR = RECOVERED_META.subarray(1);
+/** Pairs that the relay adds to a message's meta, without the map's head. */
+const RECOVERED_PAIR = pack({ recovered: true }).subarray(1);
+const ATTEMPT_KEY = pack({ attempt: 0 }).subarray(1, -1);
 const EMPTY: Uint8Array = new Uint8Array(0);
 const OK_BYTES_MAX = 12;
 const PUBLISH_OK_BYTES_MAX = 32;
@@ -48,8 +54,10 @@ export interface JoinRecord {
 
 export class LaneOutput {
   readonly #egress: Egress;
-  /** Scratch for a replayed message's meta. */
+  /** Scratch for a meta with a pair more. */
   #meta = new Uint8Array(2_048);
+  /** Scratch for the pair `attempt: n`. */
+  readonly #attemptPair = new Uint8Array(ATTEMPT_KEY.length + 9);
 
   constructor(egress: Egress) {
     this.#egress = egress;
@@ -72,6 +80,15 @@ export class LaneOutput {
     this.#egress.commit(encodeOk(this.#egress.bytes, start + SEND_HEAD_BYTES, id, encoded) - start);
   }
 
+  /** OK with a result of two parts: a head that was encoded here and a value that is spliced behind it. */
+  okSpliced(session: number, id: number, head: Uint8Array, value: Uint8Array): void {
+    if (id === 0) return;
+    const start = this.#egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + OK_BYTES_MAX + head.length + value.length);
+    this.#head(start, session, 0);
+    const at = encodeOk(this.#egress.bytes, start + SEND_HEAD_BYTES, id, head);
+    this.#egress.commit(writeBytes(this.#egress.bytes, at, value, 0, value.length) - start);
+  }
+
   /** Failures are sent even where no reply was wanted (id 0): nothing fails in silence. */
   error(session: number, id: number, error: RelayError, flags = 0): void {
     const facts = Object.keys(error.facts).length === 0 ? null : error.facts;
@@ -89,6 +106,7 @@ export class LaneOutput {
     source: Uint8Array,
     payloadStart: number,
     payloadEnd: number,
+    stampUs: number,
   ): void {
     const egress = this.#egress;
     const bytesMax = messageBytesMax(
@@ -99,6 +117,7 @@ export class LaneOutput {
     const start = egress.claim(EgressKind.FANOUT, FANOUT_HEAD_BYTES + bytesMax);
     this.#head(start, sub, excludedSession);
     egress.view.setUint32(start + 8, 0, true);
+    egress.view.setUint32(start + 12, stampUs, true);
     const end = encodeMessage(
       egress.bytes,
       start + FANOUT_HEAD_BYTES,
@@ -126,6 +145,7 @@ export class LaneOutput {
     const start = this.#egress.claim(EgressKind.FANOUT, FANOUT_HEAD_BYTES + frame.length);
     this.#head(start, sub, excludedSession);
     this.#egress.view.setUint32(start + 8, FanoutFlag.EVENT | (watchersOnly ? FanoutFlag.WATCHERS_ONLY : 0), true);
+    this.#egress.view.setUint32(start + 12, 0, true);
     writeBytes(this.#egress.bytes, start + FANOUT_HEAD_BYTES, frame, 0, frame.length);
     this.#egress.commit(FANOUT_HEAD_BYTES + frame.length);
   }
@@ -137,7 +157,7 @@ export class LaneOutput {
 
   /** A kept message again, for one session, marked as recovered. */
   replay(session: number, sub: number, message: KeptMessage): void {
-    const meta = this.#recoveredMeta(message);
+    const meta = this.#metaWith(RECOVERED_PAIR, keptMeta(message));
     const egress = this.#egress;
     const start = egress.claim(
       EgressKind.SEND,
@@ -186,9 +206,9 @@ export class LaneOutput {
     this.#egress.commit(at - start);
   }
 
-  progress(ingressPosition: number): void {
+  progress(ingressPosition: number, stampUs: number): void {
     const start = this.#egress.claim(EgressKind.PROGRESS, PROGRESS_BYTES);
-    this.#egress.view.setUint32(start, ingressPosition, true);
+    this.#head(start, ingressPosition, stampUs);
     this.#egress.commit(PROGRESS_BYTES);
   }
 
@@ -227,14 +247,49 @@ export class LaneOutput {
     this.#pair(EgressKind.SEND, session, flags, head, source, payloadStart, payloadEnd);
   }
 
-  /** A MESSAGE for one member of a queue group. */
-  deliver(session: number, sub: number, frame: Uint8Array): void {
-    this.#pair(EgressKind.DELIVER, session, sub, frame);
+  /** Hot. A part of a call's result, or with `more` false its last. */
+  result(session: number, flags: number, id: number, more: boolean, source: Uint8Array, from: number, to: number): void {
+    const egress = this.#egress;
+    const start = egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + RESULT_HEAD_BYTES_MAX + to - from);
+    this.#head(start, session, flags);
+    egress.commit(encodeResult(egress.bytes, start + SEND_HEAD_BYTES, id, more, source, from, to) - start);
   }
 
-  /** This lane's part of the answer to a QUERY: a list. */
-  answer(query: number, list: readonly unknown[]): void {
-    this.#pair(EgressKind.ANSWER, query, 0, pack(list));
+  /** Hot. A call for the instance's session. */
+  invoke(session: number, invocation: Invocation, deadlineMs: number, source: Uint8Array, from: number, to: number): void {
+    const egress = this.#egress;
+    const start = egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + invokeBytesMax(invocation, to - from));
+    this.#head(start, session, 0);
+    egress.commit(encodeInvoke(egress.bytes, start + SEND_HEAD_BYTES, invocation, deadlineMs, source, from, to) - start);
+  }
+
+  /** Hot. A MESSAGE for one member of a queue group; `attempt` 0: its meta names none. */
+  deliver(
+    session: number,
+    sub: number,
+    offset: number,
+    attempt: number,
+    kept: Uint8Array | null,
+    source: Uint8Array,
+    payloadStart: number,
+    payloadEnd: number,
+  ): void {
+    let meta = kept;
+    if (attempt > 0) {
+      const end = writeUint(this.#attemptPair, writeBytes(this.#attemptPair, 0, ATTEMPT_KEY, 0, ATTEMPT_KEY.length), attempt);
+      meta = this.#metaWith(this.#attemptPair.subarray(0, end), kept);
+    }
+    const egress = this.#egress;
+    const bytesMax = messageBytesMax(0, meta === null ? 0 : meta.length, payloadEnd - payloadStart);
+    const start = egress.claim(EgressKind.DELIVER, PAIR_HEAD_BYTES + bytesMax);
+    this.#head(start, session, sub);
+    const at = start + PAIR_HEAD_BYTES;
+    egress.commit(encodeMessage(egress.bytes, at, sub, null, offset, meta, source, payloadStart, payloadEnd) - start);
+  }
+
+  /** This lane's part of the answer to a QUERY: a list. `truncated`: it has more than it may say. */
+  answer(query: number, list: readonly unknown[], truncated = false): void {
+    this.#pair(EgressKind.ANSWER, query, truncated ? AnswerFlag.TRUNCATED : 0, pack(list));
   }
 
   /** A command of the lane itself: `head` and a payload spliced behind it. What it leads to comes back as REPLY records. */
@@ -274,20 +329,24 @@ export class LaneOutput {
     this.#egress.view.setUint32(start + 4, second, true);
   }
 
-  /** The kept meta (a map of at most 3 pairs, or nothing) with `recovered: true` in it. */
-  #recoveredMeta(message: KeptMessage): Uint8Array {
-    const metaBytes = message.payloadStart - message.metaStart;
-    if (metaBytes === 0) return RECOVERED_META;
-    if (this.#meta.length < metaBytes + RECOVERED_PAIR.length) this.#meta = new Uint8Array(2 * metaBytes + RECOVERED_PAIR.length);
-    writeBytes(this.#meta, 0, message.bytes, message.metaStart, message.payloadStart);
+  /** A message's meta (a map of at most 3 pairs, or null) with one pair more; valid until the next call. */
+  #metaWith(pair: Uint8Array, meta: Uint8Array | null): Uint8Array {
+    const bytesMax = (meta === null ? 1 : meta.length) + pair.length;
+    if (this.#meta.length < bytesMax) this.#meta = new Uint8Array(2 * bytesMax);
+    this.#meta[0] = 0x80;
+    const pairsEnd = meta === null ? 1 : writeBytes(this.#meta, 0, meta, 0, meta.length);
     this.#meta[0] = (this.#meta[0] as number) + 1;
-    const end = writeBytes(this.#meta, metaBytes, RECOVERED_PAIR, 0, RECOVERED_PAIR.length);
-    return this.#meta.subarray(0, end);
+    return this.#meta.subarray(0, writeBytes(this.#meta, pairsEnd, pair, 0, pair.length));
   }
 }
 
 const NIL = Uint8Array.of(0xc0);
 const MESSAGES = new TextEncoder().encode('messages');
+
+/** A view of the kept meta; null where there is none. */
+export function keptMeta({ bytes, metaStart, payloadStart }: KeptMessage): Uint8Array | null {
+  return metaStart === payloadStart ? null : bytes.subarray(metaStart, payloadStart);
+}
 
 /** `[offset, meta|nil, payload]` of a kept message, for a HISTORY reply. */
 export function encodeHistoryEntry(message: KeptMessage): Uint8Array {

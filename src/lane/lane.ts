@@ -15,6 +15,7 @@ import {
   COMMAND_HEAD_BYTES,
   type Egress,
   IngressKind,
+  LANE_SESSION_PREFIX,
   PAIR_HEAD_BYTES,
   RESTORE_HEAD_BYTES,
   RESUME_HEAD_BYTES,
@@ -22,6 +23,7 @@ import {
   SendFlag,
 } from '../protocol/records.ts';
 import { MessageType, SPEC_BY_TYPE } from '../protocol/types.ts';
+import type { LaneLatencies } from '../telemetry/stages.ts';
 import { LaneContext } from './lane-context.ts';
 import { LaneMetric } from './lane-metrics.ts';
 import type { LaneOptions } from './lane-options.ts';
@@ -36,8 +38,8 @@ export class Lane {
   readonly #workflows: WorkflowCommands;
   readonly #header = new MessageHeader();
 
-  constructor(options: LaneOptions, egress: Egress, metrics: Float64Array) {
-    this.#lane = new LaneContext(options, egress, metrics);
+  constructor(options: LaneOptions, egress: Egress, metrics: Float64Array, latencies?: LaneLatencies) {
+    this.#lane = new LaneContext(options, egress, metrics, latencies);
     this.#topics = new TopicCommands(this.#lane);
     this.#services = new ServiceCommands(this.#lane, this.#topics);
     this.#workflows = new WorkflowCommands(this.#lane, this.#topics);
@@ -57,7 +59,9 @@ export class Lane {
     switch (kind) {
       case IngressKind.COMMAND:
         lane.session = view.getUint32(start, true);
+        lane.stampUs = view.getUint32(start + 8, true);
         this.#command(start + COMMAND_HEAD_BYTES, view.getUint32(start + 4, true), 0);
+        lane.stampUs = 0;
         return;
       case IngressKind.PATTERN_COMMAND:
         lane.session = view.getUint32(start, true);
@@ -82,13 +86,15 @@ export class Lane {
         return;
       case IngressKind.RESTORE_END:
         this.#topics.announceRestored();
+        this.#services.restored();
         this.#workflows.restored();
         return;
       case IngressKind.QUERY:
         lane.session = view.getUint32(start, true);
-        this.#query(start + PAIR_HEAD_BYTES, view.getUint32(start + 4, true));
+        this.#query(start + COMMAND_HEAD_BYTES, view.getUint32(start + 4, true));
         return;
       case IngressKind.REPLY:
+        this.#topics.replies(start + PAIR_HEAD_BYTES);
         this.#workflows.replies(start + PAIR_HEAD_BYTES);
         return;
       case IngressKind.RESTORE_INSTANCE:
@@ -102,9 +108,9 @@ export class Lane {
     }
   }
 
-  /** After each batch: everything up to `ingressPosition` is done. */
-  progress(ingressPosition: number): void {
-    this.#lane.out.progress(ingressPosition);
+  /** After each batch: everything up to `ingressPosition` is done, at `stampUs`. */
+  progress(ingressPosition: number, stampUs: number): void {
+    this.#lane.out.progress(ingressPosition, stampUs);
   }
 
   /** What is due by now. */
@@ -146,17 +152,20 @@ export class Lane {
         case MessageType.PRESENCE:
           this.#topics.presence(header, keyHash);
           return;
+        case MessageType.ACK:
+          this.#topics.ack(header, keyHash);
+          return;
         case MessageType.CALL:
-          this.#services.call(header);
+          this.#services.call(header, keyHash);
           return;
         case MessageType.RETURN:
           this.#services.return(header);
           return;
         case MessageType.CANCEL:
-          this.#services.cancel(header);
+          this.#services.cancel(header, keyHash);
           return;
         case MessageType.CREDIT:
-          this.#services.credit(header);
+          this.#services.credit(header, keyHash);
           return;
         case MessageType.REGISTER:
           this.#services.register(header);
@@ -208,7 +217,8 @@ export class Lane {
 
   #openSession(session: number, at: number): void {
     const { id, client } = unpack(this.#lane.bytes.subarray(at, this.#lane.end)) as { id: string; client: string | null };
-    this.#lane.sessions.set(session, { session, name: client ?? id, topics: [], patterns: [] });
+    const isLane = id.startsWith(LANE_SESSION_PREFIX);
+    this.#lane.sessions.set(session, { session, name: client ?? id, isLane, topics: [], patterns: [] });
   }
 
   #closeSession(number: number, abrupt: boolean): void {

@@ -1,5 +1,5 @@
 /**
- * Commands on topics: PUBLISH, SUBSCRIBE, UNSUBSCRIBE, HISTORY and PRESENCE, and what a replaced lane must know of subscriptions.
+ * Commands on topics: PUBLISH, SUBSCRIBE, UNSUBSCRIBE, HISTORY, PRESENCE and ACK, and what a replaced lane must know of subscriptions.
  *
  * Thread: the lane's. Presence and replays have rooms of their own (topic-presence.ts, topic-replay.ts), queue groups too (groups/).
  */
@@ -9,6 +9,7 @@ import { RelayError } from '../protocol/errors.ts';
 import type { MessageHeader } from '../protocol/header.ts';
 import {
   decodeOptions,
+  type GroupAsked,
   hasNoOptions,
   historyOptions,
   type PublishOptions,
@@ -19,8 +20,9 @@ import {
 import { JoinFlag } from '../protocol/records.ts';
 import { skipValue } from '../protocol/skip.ts';
 import { type Position, SLOW_CONSUMER_POLICIES, type SlowConsumerPolicy } from '../protocol/types.ts';
+import { GroupCommands, type RestoredGroup } from './groups/group-commands.ts';
 import { queryHistory } from './history-query.ts';
-import { type LaneContext, type LaneSession, NOBODY, type OwnTopics } from './lane-context.ts';
+import { type LaneContext, type LaneSession, NOBODY, type OwnPublish, type OwnTopics } from './lane-context.ts';
 import { LaneMetric } from './lane-metrics.ts';
 import { PatternTable } from './pattern-table.ts';
 import { judgeRecovery, planReplay, type Recovery } from './recovery.ts';
@@ -33,6 +35,7 @@ interface RestoreOptions {
   readonly topic: string;
   readonly pattern?: boolean;
   readonly presence?: { readonly data: unknown };
+  readonly group?: RestoredGroup;
 }
 
 const NO_PUBLISH_OPTIONS: PublishOptions = { key: null, headers: null, ttlMs: Number.POSITIVE_INFINITY, echo: null };
@@ -45,6 +48,7 @@ export class TopicCommands implements OwnTopics {
   readonly #patterns = new PatternTable();
   readonly #presence: TopicPresence;
   readonly #replay: TopicReplay;
+  readonly #groups: GroupCommands;
   readonly #restored = new Set<Topic>();
   #subscriptionCount = 0;
 
@@ -53,6 +57,7 @@ export class TopicCommands implements OwnTopics {
     this.#topics = new TopicStore(lane.options, lane.metrics);
     this.#presence = new TopicPresence(lane);
     this.#replay = new TopicReplay(lane);
+    this.#groups = new GroupCommands(lane, this);
   }
 
   // ---- commands
@@ -103,31 +108,31 @@ export class TopicCommands implements OwnTopics {
     this.#topics.keepHistoryBound(topic);
   }
 
-  /** Hot. To the topic's subscribers and those of the patterns that match it. */
+  /** Hot. To the topic's subscribers, those of the patterns that match it, and its queue groups. */
   #fanout(topic: Topic, excluded: number, meta: Uint8Array | null, bytes: Uint8Array, start: number, end: number): void {
-    const { out } = this.#lane;
-    if (topic.sessions.size > 0) out.fanout(topic.sub, excluded, null, topic.offset, meta, bytes, start, end);
+    const { out, stampUs } = this.#lane;
+    if (topic.sessions.size > 0) out.fanout(topic.sub, excluded, null, topic.offset, meta, bytes, start, end, stampUs);
     const patternSubs = topic.patternSubs(this.#patterns);
     for (let index = 0; index < patternSubs.length; index++) {
-      out.fanout(patternSubs[index] as number, excluded, topic.nameBytes, topic.offset, meta, bytes, start, end);
+      out.fanout(patternSubs[index] as number, excluded, topic.nameBytes, topic.offset, meta, bytes, start, end, stampUs);
     }
+    if (topic.groups !== null) topic.groups.published(meta, bytes, start, end);
   }
 
   subscribe(header: MessageHeader, keyHash: number): void {
     const options = this.#subscribeOptions(header);
     const session = this.#lane.knownSession();
     const topic = this.#topicOf(header, keyHash);
+    if (options.group !== null) return this.#subscribeInGroup(header, session, topic, options, options.group);
     const policy = this.#policy(topic, options.policy);
     if (options.presence !== undefined || options.watch) {
       if (!topic.config.presence) throw new RelayError('BAD_REQUEST', 'the topic keeps no presence', { topic: topic.name });
     }
     if (options.presence !== undefined) this.#presence.enter(topic, session, options.presence.data);
     else this.#presence.leave(topic, session, false);
-    if (!topic.sessions.has(session.session)) {
-      topic.sessions.add(session.session);
-      session.topics.push(topic);
-      this.#subscriptionCount++;
-    }
+    const isNew = !topic.sessions.has(session.session) && !this.#groups.leave(topic, session.session);
+    topic.sessions.add(session.session);
+    if (isNew) this.#subscribed(topic, session);
     topic.lastUsedMs = this.#lane.nowMs;
     topic.history?.evictExpired(this.#lane.nowMs);
     const recovery = options.since === null ? null : judgeRecovery(topic, options.since, this.#lane.options);
@@ -144,6 +149,29 @@ export class TopicCommands implements OwnTopics {
       { sub: topic.sub, epoch: topic.epoch, offset: topic.offset, ...recoveryFields(recovery), replay: plan.messageCount },
     );
     this.#replay.send(topic, session.session, plan.from, topic.offset);
+  }
+
+  #subscribeInGroup(
+    header: MessageHeader,
+    session: LaneSession,
+    topic: Topic,
+    options: SubscribeOptions,
+    asked: GroupAsked,
+  ): void {
+    this.#groups.check(topic, session.session, asked);
+    const isNew = !topic.sessions.delete(session.session) && topic.groups?.of(session.session) === undefined;
+    if (isNew) this.#subscribed(topic, session);
+    this.#presence.leave(topic, session, false);
+    topic.lastUsedMs = this.#lane.nowMs;
+    const group = this.#groups.join(topic, session.session, asked);
+    const policy = SLOW_CONSUMER_POLICIES.indexOf(this.#groupPolicy(topic, options.policy, asked));
+    const flags = JoinFlag.GROUP | (topic.history === null ? 0 : JoinFlag.HISTORY) | (policy << JoinFlag.POLICY_SHIFT);
+    this.#lane.out.join(
+      { session: session.session, sub: topic.sub, flags, topic: topic.nameBytes, restore: pack({ group }) },
+      header.id,
+      { sub: topic.sub, epoch: topic.epoch, offset: topic.offset, replay: 0 },
+    );
+    this.#groups.start(topic, session.session);
   }
 
   subscribePattern(header: MessageHeader, sub: number): void {
@@ -172,7 +200,7 @@ export class TopicCommands implements OwnTopics {
   unsubscribe(header: MessageHeader, keyHash: number): void {
     const topic = this.#topics.find(keyHash, this.#lane.bytes, header.keyStart, header.keyEnd);
     const session = this.#lane.knownSession();
-    if (topic === undefined || !topic.sessions.has(session.session)) {
+    if (topic === undefined || !session.topics.includes(topic)) {
       throw new RelayError('NOT_FOUND', 'not subscribed', { topic: this.#lane.keyText(header) });
     }
     this.#leaveTopic(topic, session, false);
@@ -208,8 +236,17 @@ export class TopicCommands implements OwnTopics {
     );
   }
 
+  ack(header: MessageHeader, keyHash: number): void {
+    this.#groups.ack(header, this.#topics.find(keyHash, this.#lane.bytes, header.keyStart, header.keyEnd));
+  }
+
+  /** REPLY: `bytes[at, end)` holds one message or more that answer this lane's REQUESTs, dead letters among them. */
+  replies(at: number): void {
+    this.#groups.replies(at);
+  }
+
   presence(header: MessageHeader, keyHash: number): void {
-    this.#presence.query(header, this.#topicOf(header, keyHash));
+    this.#presence.query(header, () => this.#topicOf(header, keyHash));
   }
 
   /** Policy `pause`: the front stopped queueing after offset `after` and has room again. */
@@ -222,10 +259,12 @@ export class TopicCommands implements OwnTopics {
   // ---- the relay's own topics (OwnTopics)
 
   /** Publishes for the relay itself, to a name under `$` that placement.ts puts into this lane. `payload` is one encoded value. */
-  publishOwn(name: string, payload: Uint8Array): Position {
-    const topic = this.#ownTopic(name);
-    this.#append(topic, null, Number.POSITIVE_INFINITY, payload, 0, payload.length);
-    this.#fanout(topic, NOBODY, null, payload, 0, payload.length);
+  publishOwn(name: string, payload: Uint8Array, { headers, last }: OwnPublish = {}): Position {
+    const topic = this.#ownTopic(name, last?.epoch);
+    if (last !== undefined && topic.offset < last.offset) topic.offset = last.offset;
+    const meta = headers === undefined ? null : pack({ headers });
+    this.#append(topic, meta, Number.POSITIVE_INFINITY, payload, 0, payload.length);
+    this.#fanout(topic, NOBODY, meta, payload, 0, payload.length);
     return { epoch: topic.epoch, offset: topic.offset };
   }
 
@@ -235,12 +274,17 @@ export class TopicCommands implements OwnTopics {
     return { epoch, offset };
   }
 
+  hasRoomForOwn(name: string): boolean {
+    const bytes = TEXT.encode(name);
+    return this.#topics.hasRoomFor(hashBytes(bytes, 0, bytes.length), bytes, this.#lane.nowMs);
+  }
+
   /**
-   * The stream of a dead lane again, from its journal: the same epoch, `payloads` as the offsets from 1 on. Before any subscription is restored, and only
-   * for a name that has no topic yet.
+   * The stream of a dead lane again, from its journal: `payloads` as the next offsets, from 1 on, under the same epoch (null: not all of it is known, so
+   * it is another stream). Before any subscription is restored, or the topic would be there already, with an epoch of its own.
    */
-  rebuildOwn(name: string, epoch: string, payloads: readonly Uint8Array[]): void {
-    const topic = this.#ownTopic(name, epoch);
+  rebuildOwn(name: string, epoch: string | null, payloads: readonly Uint8Array[]): void {
+    const topic = this.#ownTopic(name, epoch ?? undefined);
     for (const payload of payloads) this.#append(topic, null, Number.POSITIVE_INFINITY, payload, 0, payload.length);
   }
 
@@ -258,6 +302,7 @@ export class TopicCommands implements OwnTopics {
 
   tick(): void {
     this.#presence.tick();
+    this.#groups.tick();
     this.#topics.sweepIdle(this.#lane.nowMs);
     const { metrics } = this.#lane;
     metrics[LaneMetric.topics] = this.#topics.size;
@@ -270,7 +315,7 @@ export class TopicCommands implements OwnTopics {
   // ---- restore after this lane took another's place
 
   restore(number: number, sub: number, at: number): void {
-    const { topic: name, pattern, presence } = unpack(this.#lane.bytes.subarray(at, this.#lane.end)) as RestoreOptions;
+    const { topic: name, pattern, presence, group } = unpack(this.#lane.bytes.subarray(at, this.#lane.end)) as RestoreOptions;
     this.#lane.session = number;
     const session = this.#lane.knownSession();
     if (pattern === true) {
@@ -282,9 +327,9 @@ export class TopicCommands implements OwnTopics {
     const hash = hashBytes(nameBytes, 0, nameBytes.length);
     const topic = this.#topics.restore(hash, nameBytes, sub, this.#lane.nowMs);
     this.#restored.add(topic);
-    topic.sessions.add(number);
-    session.topics.push(topic);
-    this.#subscriptionCount++;
+    this.#subscribed(topic, session);
+    if (group === undefined) topic.sessions.add(number);
+    else this.#groups.restore(topic, number, group);
     if (presence !== undefined)
       topic.presence.enter(session.name, number, presence.data ?? undefined, this.#lane.options.presenceMembersMax);
   }
@@ -326,8 +371,13 @@ export class TopicCommands implements OwnTopics {
     if (shortened) this.#lane.metrics[LaneMetric.dedupKeysEvicted]!++;
   }
 
+  #subscribed(topic: Topic, session: LaneSession): void {
+    session.topics.push(topic);
+    this.#subscriptionCount++;
+  }
+
   #leaveTopic(topic: Topic, session: LaneSession, abrupt: boolean): void {
-    topic.sessions.delete(session.session);
+    if (!topic.sessions.delete(session.session)) this.#groups.leave(topic, session.session);
     topic.lastUsedMs = this.#lane.nowMs;
     this.#subscriptionCount--;
     this.#presence.leave(topic, session, abrupt);
@@ -343,6 +393,12 @@ export class TopicCommands implements OwnTopics {
     if (asked === 'pause')
       throw new RelayError('BAD_REQUEST', "policy 'pause' needs a topic with history", { topic: topic.name });
     return 'disconnect';
+  }
+
+  /** A topic's own policy is meant for readers who get everything. With ack the window bounds what waits, and nothing may be dropped. */
+  #groupPolicy(topic: Topic, asked: SlowConsumerPolicy | null, { ack }: GroupAsked): SlowConsumerPolicy {
+    const policy = asked ?? topic.config.slowConsumer;
+    return ack || policy === 'conflate' || policy === 'pause' ? 'disconnect' : policy;
   }
 
   #subscribeOptions(header: MessageHeader): SubscribeOptions {

@@ -35,9 +35,10 @@ export class TopicPresence {
     }
   }
 
-  /** PRESENCE. */
-  query(header: MessageHeader, topic: Topic): void {
+  /** PRESENCE. `topicOf` makes the topic if need be: bad options must not. */
+  query(header: MessageHeader, topicOf: () => Topic): void {
     const { countOnly } = presenceQueryOptions(this.#lane.optionMap(header));
+    const topic = topicOf();
     if (!topic.config.presence) throw new RelayError('BAD_REQUEST', 'the topic keeps no presence', { topic: topic.name });
     const count = topic.presenceKnown?.count ?? 0;
     if (countOnly) {

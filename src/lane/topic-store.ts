@@ -64,7 +64,7 @@ export class TopicStore {
     const kind = checkName(bytes, start, end);
     if (kind === NameKind.INVALID) throw new RelayError('BAD_REQUEST', `bad topic: ${nameProblem()}`);
     if (kind === NameKind.PATTERN) throw new RelayError('BAD_REQUEST', 'a pattern can only be subscribed to');
-    if (this.#table.size >= this.#options.topicsMax && !this.#dropOneIdle(nowMs)) {
+    if (!this.#hasRoom(nowMs)) {
       this.#metrics[LaneMetric.topicsRefused]!++;
       throw new RelayError('LIMIT', 'no more topics', { topicsMax: this.#options.topicsMax });
     }
@@ -75,7 +75,10 @@ export class TopicStore {
 
   /** The topic under the number that clients know it by, after this lane took another's place. */
   restore(hash: number, nameBytes: Uint8Array, sub: number, nowMs: number): Topic {
-    return this.#table.find(hash, nameBytes, 0, nameBytes.length) ?? this.#make(nameBytes, hash, sub, nowMs);
+    const known = this.#table.find(hash, nameBytes, 0, nameBytes.length);
+    if (known === undefined) return this.#make(nameBytes, hash, sub, nowMs);
+    known.sub = sub; // One of the relay's own, rebuilt just now under a number that nobody has seen.
+    return known;
   }
 
   /** A topic of the relay's own: made whatever `topicsMax` says, or the relay could not tell of what it does. `epoch`: of a stream that is rebuilt. */
@@ -85,6 +88,15 @@ export class TopicStore {
     const sub = this.#nextSub;
     this.#nextSub += this.#subStride;
     return this.#make(nameBytes, hash, sub, nowMs, epoch);
+  }
+
+  /** Is the topic there, or may it be made within `topicsMax`? */
+  hasRoomFor(hash: number, nameBytes: Uint8Array, nowMs: number): boolean {
+    return this.#table.find(hash, nameBytes, 0, nameBytes.length) !== undefined || this.#hasRoom(nowMs);
+  }
+
+  #hasRoom(nowMs: number): boolean {
+    return this.#table.size < this.#options.topicsMax || this.#dropOneIdle(nowMs);
   }
 
   /** Forgets topics that nobody would miss, a bounded number per call. */

@@ -9,7 +9,9 @@ import type { Prng } from '../base/prng.ts';
 import { publishResultPrefix } from '../protocol/encode.ts';
 import { isReserved } from '../protocol/names.ts';
 import { DedupWindow } from './dedup-window.ts';
+import type { TopicGroups } from './groups/topic-groups.ts';
 import { HistoryLog } from './history-log.ts';
+import { NameTable } from './name-table.ts';
 import { NO_SUBS, type PatternTable } from './pattern-table.ts';
 import { Presence } from './presence.ts';
 import type { SlabPool } from './slab-pool.ts';
@@ -21,7 +23,8 @@ export class Topic {
   readonly name: string;
   readonly nameBytes: Uint8Array;
   readonly hash: number;
-  readonly sub: number;
+  /** Changes once at most: a stream that was rebuilt before its subscriptions were restored gets the number that clients know. */
+  sub: number;
   readonly config: TopicConfig;
   readonly epoch: string;
   /** Front of a publish's OK: `{epoch, [duplicate,] offset:`. */
@@ -30,8 +33,10 @@ export class Topic {
   readonly history: HistoryLog | null;
   /** A name of the relay's own: nobody else publishes there. */
   readonly isReserved: boolean;
-  /** Sessions subscribed by this exact name. */
+  /** Sessions subscribed by this exact name, plainly: those in queue groups are their groups'. */
   readonly sessions = new Set<number>();
+  /** Null: it has no queue group. */
+  groups: TopicGroups | null = null;
   /** Newest offset given out; stays 0 without history. */
   offset = 0;
   lastUsedMs: number;
@@ -99,6 +104,7 @@ export class Topic {
     this.#dedup?.expire(nowMs);
     return (
       this.sessions.size === 0 &&
+      this.groups === null &&
       (this.history === null || this.history.count === 0) &&
       (this.#dedup === null || this.#dedup.size === 0) &&
       (this.#presence === null || this.#presence.count === 0)
@@ -106,50 +112,4 @@ export class Topic {
   }
 }
 
-export class TopicTable {
-  /** By hash of the name; the rare collision makes a chain. */
-  readonly #byHash = new Map<number, Topic[]>();
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
-
-  /** Hot. */
-  find(hash: number, bytes: Uint8Array, start: number, end: number): Topic | undefined {
-    const chain = this.#byHash.get(hash);
-    if (chain === undefined) return undefined;
-    for (let index = 0; index < chain.length; index++) {
-      const topic = chain[index] as Topic;
-      if (sameBytes(topic.nameBytes, bytes, start, end)) return topic;
-    }
-    return undefined;
-  }
-
-  add(topic: Topic): void {
-    const chain = this.#byHash.get(topic.hash);
-    if (chain === undefined) this.#byHash.set(topic.hash, [topic]);
-    else chain.push(topic);
-    this.#size++;
-  }
-
-  remove(topic: Topic): void {
-    const chain = this.#byHash.get(topic.hash);
-    const index = chain?.indexOf(topic) ?? -1;
-    if (chain === undefined || index < 0) return;
-    chain.splice(index, 1);
-    if (chain.length === 0) this.#byHash.delete(topic.hash);
-    this.#size--;
-  }
-
-  *[Symbol.iterator](): Iterator<Topic> {
-    for (const chain of this.#byHash.values()) yield* chain;
-  }
-}
-
-function sameBytes(name: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
-  const length = end - start;
-  if (name.length !== length) return false;
-  for (let index = 0; index < length; index++) if (name[index] !== bytes[start + index]) return false;
-  return true;
-}
+export class TopicTable extends NameTable<Topic> {}

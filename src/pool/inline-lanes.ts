@@ -4,19 +4,20 @@
  * Thread: front only. No wake-ups and no other thread; the lane's CPU time is the front's. `schedule` runs the pump soon, never inside
  * the caller: uWebSockets.js calls handlers with their socket corked. The simulator passes a schedule of its own.
  */
-import type { Clock } from '../base/clock.ts';
+import type { RelayClock } from '../base/clock.ts';
 import { LANE_METRICS_BYTES } from '../lane/lane-metrics.ts';
 import type { LaneOptions } from '../lane/lane-options.ts';
 import type { LaneEvents, Lanes } from '../protocol/lane-port.ts';
+import { EgressKind } from '../protocol/records.ts';
 import { createRing } from '../shm/ring-layout.ts';
 import { RingConsumer } from '../shm/spsc-ring.ts';
+import { laneLatencies } from '../telemetry/stages.ts';
 import { LaneLink } from './lane-link.ts';
 import { LaneRunner } from './lane-runner.ts';
 
 /** Batches per turn of the event loop, so that sockets are read in between. */
 const BATCHES_PER_TURN_MAX = 32;
 const DRAIN_RECORDS_MAX = 4_096;
-const NUMBERS_BYTES = 8;
 /** What is due later is `tick`'s, which comes at least this often. */
 const TIMER_DELAY_MS_MAX = 1_000;
 
@@ -30,8 +31,9 @@ export interface InlineLanesOptions {
 export class InlineLanes implements Lanes {
   readonly count = 1;
   readonly metrics = new Float64Array(LANE_METRICS_BYTES / 8);
+  readonly latencies = laneLatencies();
   readonly #options: InlineLanesOptions;
-  readonly #clock: Clock;
+  readonly #clock: RelayClock;
   readonly #link = new LaneLink();
   readonly #schedule: (pump: () => void) => void;
   #events: LaneEvents | null = null;
@@ -56,10 +58,12 @@ export class InlineLanes implements Lanes {
   };
   readonly #onRecord = (kind: number, start: number, length: number): void => {
     const egress = this.#egress as RingConsumer;
-    (this.#events as LaneEvents).onRecord(0, kind, egress.bytes, egress.view, start, length);
+    const events = this.#events as LaneEvents;
+    if (kind === EgressKind.PROGRESS) events.onProgress(egress.view.getUint32(start + 4, true));
+    else events.onRecord(0, kind, egress.bytes, egress.view, start, length);
   };
 
-  constructor(options: InlineLanesOptions, clock: Clock) {
+  constructor(options: InlineLanesOptions, clock: RelayClock) {
     this.#options = options;
     this.#clock = clock;
     this.#schedule = options.schedule ?? ((pump) => void setImmediate(pump));
@@ -74,15 +78,40 @@ export class InlineLanes implements Lanes {
     this.#link.attach(ingress);
     const options = laneOptions(0, 1, events.nextSub(0), 0);
     // The lane and the front share the thread: a full ring is emptied here and now.
-    this.#runner = new LaneRunner(options, ingress, egress, this.metrics, () => this.#drainEgress());
+    this.#runner = new LaneRunner(options, ingress, egress, this.metrics, () => this.#drainEgress(), {
+      latencies: this.latencies,
+      stampUs: () => this.#clock.stampUs(),
+    });
   }
 
-  tryWrite(_lane: number, kind: number, first: number, second: number, bytes: Uint8Array, start: number, end: number): boolean {
-    return this.#link.tryWrite(kind, first, second, bytes, start, end);
+  tryWrite(
+    _lane: number,
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    return this.#link.tryWrite(kind, session, second, stampUs, bytes, start, end);
+  }
+
+  tryWriteOrKeep(
+    _lane: number,
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    return this.#link.tryWriteOrKeep(kind, session, second, stampUs, bytes, start, end);
   }
 
   allHaveRoom(payloadBytes: number): boolean {
-    return this.#link.hasRoom(payloadBytes + NUMBERS_BYTES);
+    return this.#link.hasRoom(payloadBytes);
   }
 
   write(_lane: number, kind: number, payload: Uint8Array): void {
@@ -130,6 +159,7 @@ export class InlineLanes implements Lanes {
       if (this.#runner?.runTimers(this.#clock.nowMs()) === true) this.#drainEgress();
       this.#armTimer();
     }, delayMs);
+    this.#timer.unref(); // What keeps the process alive is its sockets.
   }
 
   #drainEgress(): void {

@@ -4,28 +4,39 @@
  * Thread: front only. The same for a lane in a thread and inline; who wakes the other side is the owner's business.
  */
 import { writeBytes } from '../protocol/encode.ts';
+import { COMMAND_HEAD_BYTES, commandRecord } from '../protocol/records.ts';
 import { RING_FULL, RingProducer } from '../shm/spsc-ring.ts';
 
-const NUMBERS_BYTES = 8;
+/** Kept commands may take so many times the ring. */
+const KEPT_RINGS_MAX = 4;
 /** Claimed and given back, never written: any legal kind does. */
 const PROBE_KIND = 1;
 
 interface Waiting {
   readonly kind: number;
   readonly payload: Uint8Array;
+  /** What it counts for against the bound on kept commands; 0 for a control record. */
+  readonly keptBytes: number;
 }
 
 export class LaneLink {
   #ingress: RingProducer | null = null;
-  /** Control records that found the ring full. While any waits, commands are refused: order holds. Bounded by sessions and their subscriptions. */
+  /**
+   * What found the ring full and must not be refused. While any waits, commands are refused: order holds. Control records are bounded by sessions and
+   * their subscriptions, kept commands by their bytes.
+   */
   #backlog: Waiting[] = [];
   #backlogHead = 0;
+  #keptBytes = 0;
+  #keptBytesMax = 0;
 
   /** A (new) lane reads this ring from now on. Null: none does; commands are refused, control records are dropped (they will be replayed). */
   attach(ingress: SharedArrayBuffer | null): void {
     this.#ingress = ingress === null ? null : new RingProducer(ingress);
     this.#backlog = [];
     this.#backlogHead = 0;
+    this.#keptBytes = 0;
+    this.#keptBytesMax = KEPT_RINGS_MAX * (ingress?.byteLength ?? 0);
   }
 
   get payloadBytesMax(): number {
@@ -41,15 +52,46 @@ export class LaneLink {
   }
 
   /** Hot. */
-  tryWrite(kind: number, first: number, second: number, bytes: Uint8Array, start: number, end: number): boolean {
+  tryWrite(
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
     const ingress = this.#ingress;
     if (ingress === null || this.backlogCount > 0) return false;
-    const at = ingress.claim(kind, NUMBERS_BYTES + end - start);
+    const at = ingress.claim(kind, COMMAND_HEAD_BYTES + end - start);
     if (at === RING_FULL) return false;
-    ingress.view.setUint32(at, first, true);
+    ingress.view.setUint32(at, session, true);
     ingress.view.setUint32(at + 4, second, true);
-    writeBytes(ingress.bytes, at + NUMBERS_BYTES, bytes, start, end);
-    ingress.commit(NUMBERS_BYTES + end - start);
+    ingress.view.setUint32(at + 8, stampUs, true);
+    writeBytes(ingress.bytes, at + COMMAND_HEAD_BYTES, bytes, start, end);
+    ingress.commit(COMMAND_HEAD_BYTES + end - start);
+    return true;
+  }
+
+  /** As tryWrite, but what finds the ring full waits in memory, up to a few rings of it. False: that is full as well, or there is no lane. */
+  tryWriteOrKeep(
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    if (this.tryWrite(kind, session, second, stampUs, bytes, start, end)) return true;
+    const payloadBytes = COMMAND_HEAD_BYTES + end - start;
+    if (this.#ingress === null || this.#keptBytes + payloadBytes > this.#keptBytesMax) return false;
+    this.#keptBytes += payloadBytes;
+    this.#backlog.push({
+      kind,
+      payload: commandRecord(session, second, stampUs, bytes.subarray(start, end)),
+      keptBytes: payloadBytes,
+    });
     return true;
   }
 
@@ -65,7 +107,7 @@ export class LaneLink {
   write(kind: number, payload: Uint8Array): void {
     if (this.#ingress === null) return;
     if (this.backlogCount === 0 && this.#put(kind, payload)) return;
-    this.#backlog.push({ kind, payload });
+    this.#backlog.push({ kind, payload, keptBytes: 0 });
   }
 
   /** Makes what was written visible; true if there is anything new for the lane. */
@@ -73,8 +115,9 @@ export class LaneLink {
     const ingress = this.#ingress;
     if (ingress === null) return false;
     while (this.backlogCount > 0) {
-      const { kind, payload } = this.#backlog[this.#backlogHead] as Waiting;
+      const { kind, payload, keptBytes } = this.#backlog[this.#backlogHead] as Waiting;
       if (!this.#put(kind, payload)) break;
+      this.#keptBytes -= keptBytes;
       if (++this.#backlogHead === this.#backlog.length) {
         this.#backlog = [];
         this.#backlogHead = 0;

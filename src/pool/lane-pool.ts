@@ -19,6 +19,8 @@ import { createRing } from '../shm/ring-layout.ts';
 import { RoomBell } from '../shm/room-bell.ts';
 import { HeartbeatMonitor } from '../shm/shared-counters.ts';
 import { RingConsumer, ringPositions } from '../shm/spsc-ring.ts';
+import { clockOriginUs } from '../telemetry/clock-origin.ts';
+import { LANE_LATENCIES_BYTES, type LaneLatencies, laneLatencies } from '../telemetry/stages.ts';
 import { LaneLink } from './lane-link.ts';
 import type { LaneTask } from './lane-worker.ts';
 
@@ -70,8 +72,8 @@ const RESTART_BACKOFF_BASE_MS = 50;
 const STABLE_AFTER_MS = 30_000;
 /** A lane's garbage dies young and small. V8's default lets the young generation grow to 48 MB, which is resident memory for nothing. */
 const YOUNG_GENERATION_MB_MAX = 4;
-const NUMBERS_BYTES = 8;
 const EMPTY = new Uint8Array(0);
+const CLOCK_ORIGIN_US = clockOriginUs();
 /** Beside this file, as source or built. */
 const WORKER_URL = new URL(import.meta.url.endsWith('.ts') ? './lane-worker.ts' : './lane-worker.js', import.meta.url);
 
@@ -93,6 +95,7 @@ interface Slot {
   readonly index: number;
   readonly link: LaneLink;
   readonly metrics: SharedArrayBuffer;
+  readonly latencies: SharedArrayBuffer;
   life: Incarnation | null;
   /** Ingress position up to which the lane has said it is done. */
   handledPosition: number;
@@ -140,6 +143,7 @@ export class LanePool implements Lanes {
       index,
       link: new LaneLink(),
       metrics: new SharedArrayBuffer(LANE_METRICS_BYTES),
+      latencies: new SharedArrayBuffer(LANE_LATENCIES_BYTES),
       life: null,
       handledPosition: 0,
       restarts: 0,
@@ -154,12 +158,34 @@ export class LanePool implements Lanes {
 
   // ---- Lanes
 
-  tryWrite(lane: number, kind: number, first: number, second: number, bytes: Uint8Array, start: number, end: number): boolean {
-    return (this.#slots[lane] as Slot).link.tryWrite(kind, first, second, bytes, start, end);
+  tryWrite(
+    lane: number,
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    return (this.#slots[lane] as Slot).link.tryWrite(kind, session, second, stampUs, bytes, start, end);
+  }
+
+  tryWriteOrKeep(
+    lane: number,
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    return (this.#slots[lane] as Slot).link.tryWriteOrKeep(kind, session, second, stampUs, bytes, start, end);
   }
 
   allHaveRoom(payloadBytes: number): boolean {
-    return this.#slots.every((slot) => slot.link.hasRoom(payloadBytes + NUMBERS_BYTES));
+    return this.#slots.every((slot) => slot.link.hasRoom(payloadBytes));
   }
 
   write(lane: number, kind: number, payload: Uint8Array): void {
@@ -202,6 +228,11 @@ export class LanePool implements Lanes {
       backlogCount: link.backlogCount,
       poller: life?.poller.stats ?? { turns: 0, records: 0, emptyTurns: 0, rings: 0, kicks: 0, arms: 0 },
     }));
+  }
+
+  /** What a lane's threads have recorded, one life after the other. */
+  latencies(lane: number): LaneLatencies {
+    return laneLatencies((this.#slots[lane] as Slot).latencies);
   }
 
   /** A lane's counters and gauges, as lane-metrics.ts names them. Survives the lane. */
@@ -253,6 +284,8 @@ export class LanePool implements Lanes {
       ingress,
       egress: egressRing,
       metrics: slot.metrics,
+      latencies: slot.latencies,
+      clockOriginUs: CLOCK_ORIGIN_US,
       bellPort,
       idleStrategy,
       parkTimeoutMs: PARK_TIMEOUT_MS,
@@ -288,8 +321,10 @@ export class LanePool implements Lanes {
     const events = this.#events as LaneEvents;
     const count = egress.read(
       (kind, start, length) => {
-        if (kind === EgressKind.PROGRESS) slot.handledPosition = egress.view.getUint32(start, true);
-        else events.onRecord(slot.index, kind, egress.bytes, egress.view, start, length);
+        if (kind === EgressKind.PROGRESS) {
+          slot.handledPosition = egress.view.getUint32(start, true);
+          events.onProgress(egress.view.getUint32(start + 4, true));
+        } else events.onRecord(slot.index, kind, egress.bytes, egress.view, start, length);
       },
       DRAIN_RECORDS_MAX,
       DRAIN_BYTES_MAX,

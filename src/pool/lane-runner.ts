@@ -4,13 +4,25 @@
  * Thread: the lane's (a worker, or the front for inline lanes). What a batch wrote becomes visible with one index store, and its last
  * record says how far the ingress was handled: whoever finds this lane dead knows exactly which commands it has answered.
  */
+import { elapsedUs, systemClock } from '../base/clock.ts';
 import { Lane } from '../lane/lane.ts';
+import { LaneMetric } from '../lane/lane-metrics.ts';
 import type { LaneOptions } from '../lane/lane-options.ts';
 import { type Egress, IngressKind } from '../protocol/records.ts';
 import { RING_FULL, RingConsumer, RingProducer } from '../shm/spsc-ring.ts';
+import { type LaneLatencies, laneLatencies } from '../telemetry/stages.ts';
 
 /** Records per batch: enough to share an index store and a doorbell, few enough that the front starts sending early. */
 export const BATCH_RECORDS_MAX = 64;
+
+/** Of the stamp in a COMMAND. */
+const STAMP_OFFSET_BYTES = 8;
+
+export interface LaneTelemetry {
+  readonly latencies: LaneLatencies;
+  /** As Clock.stampUs of the front: one clock for all threads. */
+  readonly stampUs: () => number;
+}
 
 class RingEgress implements Egress {
   readonly bytes: Uint8Array;
@@ -45,7 +57,12 @@ export class LaneRunner {
   readonly #lane: Lane;
   readonly #ingress: RingConsumer;
   readonly #egress: RingProducer;
+  readonly #latencies: LaneLatencies;
+  readonly #stampUs: () => number;
+  readonly #metrics: Float64Array;
   #nowMs = 0;
+  #batchUs = 0;
+  #batchCommands = 0;
   /** Ingress position behind the last record that is wholly handled. */
   #donePosition = 0;
   /** STOP was read: nothing after it is handled. */
@@ -53,6 +70,12 @@ export class LaneRunner {
   readonly #onRecord = (kind: number, start: number, length: number): void => {
     if (kind === IngressKind.STOP) this.isStopped = true;
     if (this.isStopped) return;
+    if (kind === IngressKind.COMMAND || kind === IngressKind.PATTERN_COMMAND) {
+      this.#batchCommands++;
+      this.#latencies.ingressWait.record(
+        elapsedUs(this.#ingress.view.getUint32(start + STAMP_OFFSET_BYTES, true), this.#batchUs),
+      );
+    }
     this.#lane.handle(kind, this.#ingress.bytes, this.#ingress.view, start, length, this.#nowMs);
     this.#donePosition = this.#ingress.position;
   };
@@ -64,7 +87,11 @@ export class LaneRunner {
     egress: SharedArrayBuffer,
     metrics: Float64Array,
     waitForRoom: () => void,
+    { latencies, stampUs }: LaneTelemetry = { latencies: laneLatencies(), stampUs: systemClock.stampUs },
   ) {
+    this.#latencies = latencies;
+    this.#stampUs = stampUs;
+    this.#metrics = metrics;
     this.#ingress = new RingConsumer(ingress);
     this.#egress = new RingProducer(egress);
     this.#donePosition = this.#ingress.position;
@@ -73,12 +100,14 @@ export class LaneRunner {
       this.#ingress.noteProgress(this.#donePosition);
       waitForRoom();
     };
-    this.#lane = new Lane(options, new RingEgress(this.#egress, onFull), metrics);
+    this.#lane = new Lane(options, new RingEgress(this.#egress, onFull), metrics, latencies);
   }
 
   /** One batch; the number of records handled. */
   run(nowMs: number): number {
     this.#nowMs = nowMs;
+    this.#batchUs = this.#stampUs();
+    this.#batchCommands = 0;
     let count = 0;
     try {
       count = this.#ingress.read(this.#onRecord, BATCH_RECORDS_MAX);
@@ -120,7 +149,12 @@ export class LaneRunner {
   }
 
   #finishBatch(): void {
-    this.#lane.progress(this.#ingress.position);
+    const doneUs = this.#stampUs();
+    const spentUs = elapsedUs(this.#batchUs, doneUs);
+    if (this.#batchCommands > 0) this.#latencies.lane.record(spentUs, this.#batchCommands);
+    this.#metrics[LaneMetric.batches]!++;
+    this.#metrics[LaneMetric.busyUs]! += spentUs;
+    this.#lane.progress(this.#ingress.position, doneUs);
     this.#egress.publish();
     this.#ingress.release();
   }

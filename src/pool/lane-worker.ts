@@ -10,6 +10,9 @@ import { type Bell, MessagePortBell, NotifyBell, ThreadDoorbell } from '../shm/d
 import { createIdleStrategy, type IdleStrategyName } from '../shm/idle-strategy.ts';
 import { RoomBell } from '../shm/room-bell.ts';
 import { Heartbeat } from '../shm/shared-counters.ts';
+import { clockOriginUs } from '../telemetry/clock-origin.ts';
+import { observeGcPauses } from '../telemetry/gc-pauses.ts';
+import { laneLatencies } from '../telemetry/stages.ts';
 import { LaneRunner } from './lane-runner.ts';
 
 export interface LaneTask {
@@ -17,6 +20,10 @@ export interface LaneTask {
   readonly ingress: SharedArrayBuffer;
   readonly egress: SharedArrayBuffer;
   readonly metrics: SharedArrayBuffer;
+  /** LANE_LATENCIES_BYTES: stages.ts says what is where. */
+  readonly latencies: SharedArrayBuffer;
+  /** What `process.hrtime` read when `performance.now()` of the front was 0, in microseconds: the lane's stamps are on the front's clock. */
+  readonly clockOriginUs: number;
   /** Null: the front waits by Atomics.waitAsync. */
   readonly bellPort: MessagePort | null;
   readonly idleStrategy: IdleStrategyName;
@@ -30,6 +37,9 @@ const EVENT_LOOP_TURN_MS = 1_000;
 /** `beforeRun` is the fault tests' way in: it may throw, exit or hang like any bug would. */
 export default async function runLane(task: LaneTask, beforeRun?: (ingress: SharedArrayBuffer) => void): Promise<void> {
   const { options, ingress, egress, metrics, bellPort, idleStrategy, parkTimeoutMs } = task;
+  const offsetUs = clockOriginUs() - task.clockOriginUs;
+  const latencies = laneLatencies(task.latencies);
+  observeGcPauses(latencies.gcPause);
   const bell: Bell = bellPort === null ? new NotifyBell(egress) : new MessagePortBell(egress, bellPort);
   const room = new RoomBell(egress);
   const heartbeat = new Heartbeat(ingress);
@@ -41,7 +51,10 @@ export default async function runLane(task: LaneTask, beforeRun?: (ingress: Shar
     room.wait(headSeen, parkTimeoutMs);
     headSeen = room.observe();
   };
-  const runner = new LaneRunner(options, ingress, egress, new Float64Array(metrics), waitForRoom);
+  const runner = new LaneRunner(options, ingress, egress, new Float64Array(metrics), waitForRoom, {
+    latencies,
+    stampUs: () => (performance.now() * 1000 + offsetUs) >>> 0,
+  });
   const doorbell = new ThreadDoorbell(ingress, () => !runner.isIdle);
   const idle = createIdleStrategy(idleStrategy, { doorbell, parkTimeoutMs });
   let nextTickMs = performance.now() + parkTimeoutMs;

@@ -8,65 +8,50 @@ export interface WireErrorSpec {
   readonly retryable: boolean;
   /** The default text on the wire; the facts follow it. */
   readonly text: string;
-  /** What the receiver should do about it. */
-  readonly action: string;
 }
 
 export const WIRE_ERRORS = {
-  BAD_REQUEST: { code: 100, retryable: false, text: 'bad request', action: 'Fix the message; the text names the field.' },
-  UNAUTHENTICATED: { code: 101, retryable: false, text: 'not authenticated', action: 'Send HELLO with a valid token.' },
-  FORBIDDEN: { code: 102, retryable: false, text: 'not permitted', action: 'Ask for the right; the text names what was denied.' },
-  NOT_FOUND: { code: 103, retryable: false, text: 'not found', action: 'Check the name.' },
-  LIMIT: {
-    code: 104,
-    retryable: false,
-    text: 'limit reached',
-    action: 'Release something (the details name the limit and its value) or raise the limit.',
-  },
-  RATE_LIMITED: { code: 105, retryable: true, text: 'rate limited', action: 'Wait `retryAfterMs`, then send again.' },
-  OVERLOADED: {
-    code: 106,
-    retryable: true,
-    text: 'overloaded, retry later',
-    action: 'Wait `retryAfterMs`, then send again; nothing was done.',
-  },
-  TOO_LARGE: { code: 107, retryable: false, text: 'too large', action: 'Send less; the details carry the size and its bound.' },
-  TIMEOUT: {
-    code: 108,
-    retryable: true,
-    text: 'timed out',
-    action: 'It may or may not have happened: retry with the same idempotency key.',
-  },
-  NO_RESPONDERS: {
-    code: 109,
-    retryable: true,
-    text: 'no instance of the service',
-    action: 'Retry once an instance has registered.',
-  },
-  RESPONDER_LOST: {
-    code: 110,
-    retryable: true,
-    text: 'the instance was lost during the call',
-    action: 'Retry if the method may run twice.',
-  },
-  CANCELLED: { code: 111, retryable: false, text: 'cancelled', action: 'Nothing: somebody asked for it.' },
-  CONFLICT: { code: 112, retryable: false, text: 'conflict with the current state', action: 'Read the state, then decide.' },
-  LANE_RESTARTED: {
-    code: 113,
-    retryable: true,
-    text: 'the lane was replaced while the command was under way',
-    action: 'It may or may not have happened: retry after `retryAfterMs`. The new lane knows no idempotency keys of the old one.',
-  },
-  TOKEN_EXPIRED: { code: 114, retryable: false, text: 'token expired', action: 'Send REFRESH with a new token.' },
-  SERVICE_ERROR: {
-    code: 120,
-    retryable: false,
-    text: 'the service answered with an error',
-    action: "Read the service's own code and text in the details.",
-  },
-  INTERNAL: { code: 199, retryable: true, text: 'internal error', action: 'Report it with the relay’s log; retry later.' },
+  BAD_REQUEST: { code: 100, retryable: false, text: 'bad request' },
+  UNAUTHENTICATED: { code: 101, retryable: false, text: 'not authenticated' },
+  FORBIDDEN: { code: 102, retryable: false, text: 'not permitted' },
+  NOT_FOUND: { code: 103, retryable: false, text: 'not found' },
+  LIMIT: { code: 104, retryable: false, text: 'limit reached' },
+  RATE_LIMITED: { code: 105, retryable: true, text: 'rate limited' },
+  OVERLOADED: { code: 106, retryable: true, text: 'overloaded, retry later' },
+  TOO_LARGE: { code: 107, retryable: false, text: 'too large' },
+  TIMEOUT: { code: 108, retryable: true, text: 'timed out' },
+  NO_RESPONDERS: { code: 109, retryable: true, text: 'no instance of the service' },
+  RESPONDER_LOST: { code: 110, retryable: true, text: 'the instance was lost during the call' },
+  CANCELLED: { code: 111, retryable: false, text: 'cancelled' },
+  CONFLICT: { code: 112, retryable: false, text: 'conflict with the current state' },
+  LANE_RESTARTED: { code: 113, retryable: true, text: 'the lane was replaced while the command was under way' },
+  TOKEN_EXPIRED: { code: 114, retryable: false, text: 'token expired' },
+  SERVICE_ERROR: { code: 120, retryable: false, text: 'the service answered with an error' },
+  INTERNAL: { code: 199, retryable: true, text: 'internal error' },
 } as const satisfies Record<string, WireErrorSpec>;
 export type WireErrorName = keyof typeof WIRE_ERRORS;
+
+/** What the receiver should do about it. For docs/errors.md; apart, so that the SDK's build does not carry it. */
+export const WIRE_ERROR_ACTIONS: Readonly<Record<WireErrorName, string>> = {
+  BAD_REQUEST: 'Fix the message; the text names the field.',
+  UNAUTHENTICATED: 'Send HELLO with a valid token.',
+  FORBIDDEN: 'Ask for the right; the text names what was denied.',
+  NOT_FOUND: 'Check the name.',
+  LIMIT: 'Release something (the details name the limit and its value) or raise the limit.',
+  RATE_LIMITED: 'Wait `retryAfterMs`, then send again.',
+  OVERLOADED: 'Wait `retryAfterMs`, then send again; nothing was done.',
+  TOO_LARGE: 'Send less; the details carry the size and its bound.',
+  TIMEOUT: 'It may or may not have happened: retry with the same idempotency key.',
+  NO_RESPONDERS: 'Retry once an instance has registered.',
+  RESPONDER_LOST: 'Retry if the method may run twice.',
+  CANCELLED: 'Nothing: somebody asked for it.',
+  CONFLICT: 'Read the state, then decide.',
+  LANE_RESTARTED:
+    'It may or may not have happened: retry after `retryAfterMs`. The new lane knows no idempotency keys of the old one.',
+  TOKEN_EXPIRED: 'Send REFRESH with a new token.',
+  SERVICE_ERROR: "Read the service's own code and text in the details.",
+  INTERNAL: 'Report it with the relay’s log; retry later.',
+};
 
 export interface CloseCodeSpec {
   readonly code: number;

@@ -124,3 +124,84 @@ export function encodePublishOk(target: Uint8Array, start: number, id: number, p
   const at = encodeOk(target, start, id, prefix);
   return writeUint(target, at, offset);
 }
+
+/** Room that encodeResult needs beside the payload. */
+export const RESULT_HEAD_BYTES_MAX = 1 + 1 + 9 + 1;
+
+/** Hot. `[37, id, more, payload]`; the payload is `source[payloadStart, payloadEnd)`. */
+export function encodeResult(
+  target: Uint8Array,
+  start: number,
+  id: number,
+  more: boolean,
+  source: Uint8Array,
+  payloadStart: number,
+  payloadEnd: number,
+): number {
+  let at = start;
+  target[at++] = 0x94;
+  target[at++] = MessageType.RESULT;
+  at = writeUint(target, at, id);
+  target[at++] = more ? 0xc3 : 0xc2;
+  return writeBytes(target, at, source, payloadStart, payloadEnd);
+}
+
+/** What an INVOKE says of its call. Names as UTF-8 bytes; `headers` is an encoded map. */
+export interface Invocation {
+  readonly callId: number;
+  readonly serviceBytes: Uint8Array;
+  readonly methodBytes: Uint8Array;
+  readonly callerBytes: Uint8Array;
+  readonly headers: Uint8Array | null;
+  /** 0: the default, which goes without saying. */
+  readonly window: number;
+}
+
+const TEXT = new TextEncoder();
+const pairKey = (name: string): Uint8Array => Uint8Array.of(0xa0 | name.length, ...TEXT.encode(name));
+const DEADLINE_KEY = pairKey('deadlineMs');
+const CALLER_KEY = pairKey('caller');
+const HEADERS_KEY = pairKey('headers');
+const WINDOW_KEY = pairKey('window');
+/** Heads, call id, the options' keys and numbers. */
+const INVOKE_HEAD_BYTES_MAX = 1 + 1 + 9 + 3 * NAME_PREFIX_BYTES_MAX + 1 + 11 + 9 + 7 + 8 + 7 + 9;
+
+/** Room that encodeInvoke needs at most. */
+export function invokeBytesMax(invocation: Invocation, payloadBytes: number): number {
+  const { serviceBytes, methodBytes, callerBytes, headers } = invocation;
+  const textBytes = serviceBytes.length + methodBytes.length + callerBytes.length;
+  return INVOKE_HEAD_BYTES_MAX + textBytes + (headers === null ? 0 : headers.length) + payloadBytes;
+}
+
+/** Hot. `[36, callId, service, method, {deadlineMs, caller, headers?, window?}, payload]`; the payload is `source[payloadStart, payloadEnd)`. */
+export function encodeInvoke(
+  target: Uint8Array,
+  start: number,
+  invocation: Invocation,
+  deadlineMs: number,
+  source: Uint8Array,
+  payloadStart: number,
+  payloadEnd: number,
+): number {
+  const { headers, window } = invocation;
+  let at = start;
+  target[at++] = 0x96;
+  target[at++] = MessageType.INVOKE;
+  at = writeUint(target, at, invocation.callId);
+  at = writeName(target, at, invocation.serviceBytes);
+  at = writeName(target, at, invocation.methodBytes);
+  target[at++] = 0x82 + (headers === null ? 0 : 1) + (window === 0 ? 0 : 1);
+  at = writeBytes(target, at, DEADLINE_KEY, 0, DEADLINE_KEY.length);
+  at = writeUint(target, at, deadlineMs);
+  at = writeBytes(target, at, CALLER_KEY, 0, CALLER_KEY.length);
+  at = writeName(target, at, invocation.callerBytes);
+  if (headers !== null) {
+    at = writeBytes(target, at, HEADERS_KEY, 0, HEADERS_KEY.length);
+    at = writeBytes(target, at, headers, 0, headers.length);
+  }
+  if (window !== 0) {
+    at = writeBytes(target, at, WINDOW_KEY, 0, WINDOW_KEY.length);
+    at = writeUint(target, at, window);
+  }
+  return writeBytes(target, at, source, payloadStart, payloadEnd);
+}

@@ -26,10 +26,18 @@ export class RelayError extends Error {
   readonly code: number;
   readonly codeName: WireErrorName;
   readonly retryable: boolean;
+  /** The message without the facts. */
+  readonly text: string;
   readonly facts: ErrorFacts;
 
-  constructor(codeName: WireErrorName, text?: string, facts: ErrorFacts = {}, options?: ErrorOptions) {
-    super(withFacts(text ?? WIRE_ERRORS[codeName].text, facts), options);
+  constructor(
+    codeName: WireErrorName,
+    text: string = WIRE_ERRORS[codeName].text,
+    facts: ErrorFacts = {},
+    options?: ErrorOptions,
+  ) {
+    super(withFacts(text, facts), options);
+    this.text = text;
     this.codeName = codeName;
     this.code = WIRE_ERRORS[codeName].code;
     this.retryable = WIRE_ERRORS[codeName].retryable;

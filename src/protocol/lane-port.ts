@@ -9,10 +9,33 @@
 export interface Lanes {
   readonly count: number;
   /**
-   * Hot. Writes a record `first u32 | second u32 | bytes[start, end)`; visible to the lane after `flush`.
+   * Hot. Writes a record `session u32 | second u32 | stampUs u32 | bytes[start, end)`; visible to the lane after `flush`.
    * False: no room now, or the lane is being replaced. The caller answers OVERLOADED.
    */
-  tryWrite(lane: number, kind: number, first: number, second: number, bytes: Uint8Array, start: number, end: number): boolean;
+  tryWrite(
+    lane: number,
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean;
+  /**
+   * As tryWrite, but waits in memory while the ring is full, up to a bound: for what ends work that a lane holds (RETURN), whose sender could do nothing
+   * but throw it away, and for the lanes' own commands. False: nothing more may wait, or the lane is being replaced.
+   */
+  tryWriteOrKeep(
+    lane: number,
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean;
   /** Is there room in every lane for a record of this size? For records that must reach all of them or none. */
   allHaveRoom(payloadBytes: number): boolean;
   /** A record that must not be refused: waits in memory while the ring is full, in order with everything after it. */
@@ -26,6 +49,8 @@ export interface LaneEvents {
   /** Hot. One egress record; the bytes are valid until `onBatchEnd` returns. */
   onRecord(lane: number, kind: number, bytes: Uint8Array, view: DataView, start: number, length: number): void;
   onBatchEnd(): void;
+  /** The records since the last one of this kind were done by the lane at `stampUs`. */
+  onProgress(stampUs: number): void;
   /** The first subscription number that a lane starting now may give out: beyond all that clients know. */
   nextSub(lane: number): number;
   /** An ingress record that a dead lane has not (or not provably) handled. */

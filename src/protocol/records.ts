@@ -6,32 +6,34 @@
  * Sessions are the front's numbers, never reused while the process lives. Session 0 means nobody.
  *
  *   ingress (front writes, lane reads)
- *   COMMAND         session | keyHash | message
+ *   COMMAND         session | keyHash | stampUs | message           stamp: when the front received it, see below
  *   SESSION_OPEN    session | {id, client}                         before the session's first command to this lane
  *   SESSION_CLOSE   session | abrupt                               abrupt: 1 keeps presence for the grace time
- *   PATTERN_COMMAND session | sub | message                        SUBSCRIBE or UNSUBSCRIBE of a pattern; goes to every lane
+ *   PATTERN_COMMAND session | sub | stampUs | message              SUBSCRIBE or UNSUBSCRIBE of a pattern; goes to every lane
  *   RESUME          session | keyHash | after f64 | topic          policy `pause`: replay what follows offset `after`
  *   RESTORE         session | sub | {topic, pattern?, presence?}   replays one subscription into a new lane
  *   RESTORE_END     (empty)
  *   STOP            (empty)                                        the last record a lane reads
- *   QUERY           session | query | message                      a SERVICES or RUN that asks all lanes; each answers ANSWER
+ *   QUERY           session | query | stampUs | message            a SERVICES or RUN that asks all lanes; each answers ANSWER
  *   REPLY           (0) | (0) | frames                             what came back for REQUESTs of this lane: RESULT, ERROR, OK
  *   RESTORE_INSTANCE session | (0) | registration                  replays one registration into a new lane
  *   JOURNAL         (0) | (0) | entry                              replays one journal entry into a new lane, before anything is restored
  *
  *   egress (lane writes, front reads)
  *   SEND     session | flags | frame
- *   FANOUT   sub | excluded session | flags | frame
+ *   FANOUT   sub | excluded session | flags | stampUs | frame       stamp: of the command that led to it, 0 for none
  *   JOIN     session | sub | flags | topicBytes | restoreBytes | topic | restore | frame      frame may be empty
  *   LEAVE    session | sub | frame
  *   CLOSE    session | closeCode | reason
- *   PROGRESS ingressPosition        everything before it has been handled, and all its records stand before this one
+ *   PROGRESS ingressPosition | stampUs   when the batch was done; everything before it has been handled, and all its records stand before this one
  *   DELIVER  session | sub | frame  a MESSAGE for one member of a queue group; its subscription's policy applies
- *   ANSWER   query | (0) | result   one lane's part of the answer to a QUERY: a MessagePack array
+ *   ANSWER   query | flags | result one lane's part of the answer to a QUERY: a MessagePack array
  *   REQUEST  (0) | (0) | message    a command of the lane itself (a workflow's CALL), sent by the lane's own session on the front
  *   REGISTERED   session | instance | registration       the front keeps it, to replay it into a new lane
  *   UNREGISTERED session | instance
  *   JOURNAL  op | keyBytes | key | entry                 op 1 appends the entry to the key's list, op 2 forgets the key
+ *
+ * Stamps are microseconds of one monotonic clock of the process, modulo 2^32: differences below 35 minutes are right, and telemetry is all they are for.
  */
 
 export const IngressKind = {
@@ -64,17 +66,18 @@ export const EgressKind = {
   JOURNAL: 12,
 } as const;
 
-export const COMMAND_HEAD_BYTES = 8;
+/** Of COMMAND, PATTERN_COMMAND and QUERY. */
+export const COMMAND_HEAD_BYTES = 12;
 export const SESSION_HEAD_BYTES = 4;
 export const RESUME_HEAD_BYTES = 16;
 export const RESTORE_HEAD_BYTES = 8;
 export const SEND_HEAD_BYTES = 8;
-export const FANOUT_HEAD_BYTES = 12;
+export const FANOUT_HEAD_BYTES = 16;
 export const JOIN_HEAD_BYTES = 20;
 export const LEAVE_HEAD_BYTES = 8;
 export const CLOSE_HEAD_BYTES = 8;
-export const PROGRESS_BYTES = 4;
-/** Of the records that begin with two numbers: QUERY, REPLY, RESTORE_INSTANCE, JOURNAL, DELIVER, ANSWER, REQUEST, REGISTERED, UNREGISTERED. */
+export const PROGRESS_BYTES = 8;
+/** Of the records that begin with two numbers: REPLY, RESTORE_INSTANCE, JOURNAL, DELIVER, ANSWER, REQUEST, REGISTERED, UNREGISTERED. */
 export const PAIR_HEAD_BYTES = 8;
 
 export const SendFlag = {
@@ -91,6 +94,11 @@ export const FanoutFlag = {
   EVENT: 1,
   /** Only to members that asked for presence events. */
   WATCHERS_ONLY: 2,
+} as const;
+
+export const AnswerFlag = {
+  /** The lane has more to say than fits. */
+  TRUNCATED: 1,
 } as const;
 
 /** What becomes of a JOURNAL record's entry. */
@@ -121,6 +129,23 @@ export interface Egress {
   /** Offset of the new record's payload in `bytes`, with room for `bytesMax`. */
   claim(kind: number, bytesMax: number): number;
   commit(payloadBytes: number): void;
+}
+
+/**
+ * The ids of lanes' own sessions begin with this: by it a lane knows a call of another lane's workflow from a client's. No client has such an id: they are
+ * drawn by the front, from letters without a `$`.
+ */
+export const LANE_SESSION_PREFIX = '$lane-';
+
+/** A COMMAND, PATTERN_COMMAND or QUERY as one piece. Where it matters the pieces are written into the ring instead. */
+export function commandRecord(session: number, second: number, stampUs: number, message: Uint8Array): Uint8Array {
+  const record = new Uint8Array(COMMAND_HEAD_BYTES + message.length);
+  const view = new DataView(record.buffer);
+  view.setUint32(0, session, true);
+  view.setUint32(4, second, true);
+  view.setUint32(8, stampUs, true);
+  record.set(message, COMMAND_HEAD_BYTES);
+  return record;
 }
 
 /** `first u32 | [second u32 |] rest`. */

@@ -109,6 +109,13 @@ export class LatencyHistogram {
     return copy.outputPercentileDistribution(5, 1000);
   }
 
+  /** A copy for the interval log, which wants the library's own object. */
+  forLog(tag: string): Histogram {
+    const copy = decodeFromCompressedBase64(this.toBase64(), COUNTER_BITS, false);
+    copy.tag = tag;
+    return copy;
+  }
+
   reset(): void {
     this.#histogram.reset();
   }

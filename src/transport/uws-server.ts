@@ -169,7 +169,7 @@ export class UwsServer {
       },
       drain: (socket) => front.onDrain(socket.getUserData().c.session as Session),
       pong: (socket) => front.onPong(socket.getUserData().c.session as Session),
-      ping: (socket) => front.onPong(socket.getUserData().c.session as Session),
+      ping: (socket) => front.onPing(socket.getUserData().c.session as Session),
       close: (socket, code) => {
         const connection = socket.getUserData().c;
         connection.closed();
@@ -196,7 +196,11 @@ export class UwsServer {
       this.#httpBodiesBytes -= keptBytes;
       keptBytes = 0;
     };
-    response.onAborted(release);
+    let abandon = (): void => {};
+    response.onAborted(() => {
+      release();
+      abandon();
+    });
     response.onData((chunk, isLast) => {
       if (ended) return;
       bodyBytes += chunk.byteLength;
@@ -219,7 +223,7 @@ export class UwsServer {
       if (!isLast) return;
       // One byte over the bound stands for all that was: the gateway sees that it is too large and answers 413.
       const body = bodyBytes > httpBodyBytesMax ? new Uint8Array(httpBodyBytesMax + 1) : concatenate(chunks, bodyBytes);
-      this.#gateway.handle({ ...head, body }, (answer) => {
+      abandon = this.#gateway.handle({ ...head, body }, (answer) => {
         if (ended) return;
         release();
         write(response, answer);

@@ -9,7 +9,7 @@ import { pack } from '../../src/protocol/codec.ts';
 import { WIRE_ERRORS } from '../../src/protocol/codes.ts';
 import { EgressKind, withNumbers } from '../../src/protocol/records.ts';
 import { MessageType } from '../../src/protocol/types.ts';
-import { type Answer, GATEWAY_SESSION, Rig, type RigOptions } from '../unit/front/http-rig.ts';
+import { type Answer, GATEWAY_SESSION, Rig, type RigOptions, type WebSocketClient } from '../unit/front/http-rig.ts';
 import { resolveRef, type Schema, schemaProblems } from './json-schema.ts';
 
 interface MediaTypes {
@@ -110,7 +110,7 @@ t.test('errors are described with every code there is', async (t) => {
 interface Scenario {
   readonly status: number;
   readonly options?: RigOptions;
-  readonly prepare?: (rig: Rig) => void;
+  readonly prepare?: (rig: Rig) => unknown;
   readonly target?: string;
   readonly type?: string;
   readonly body?: unknown;
@@ -129,6 +129,32 @@ const timeOut = (rig: Rig): void => {
   rig.gateway.tick();
 };
 const fillTopics = (rig: Rig): void => void rig.postJson('/v1/publish?topic=other', 1);
+const { REGISTER, RETURN, INVOKE } = MessageType;
+const ADD = '?service=math&method=add';
+const register = (rig: Rig): WebSocketClient => {
+  const instance = rig.connect('server');
+  instance.say([REGISTER, 2, 'math', { version: '1.0.0', methods: ['add'] }]);
+  return instance;
+};
+/** A call that reaches an instance, and what happens then: its answer, or something else. */
+const served = (
+  answer: ((callId: number, payload: unknown) => readonly unknown[]) | null,
+  happens: (rig: Rig, instance: WebSocketClient) => void = () => {},
+): Pick<Scenario, 'prepare' | 'after'> => {
+  let instance: WebSocketClient;
+  return {
+    prepare: (rig) => {
+      instance = register(rig);
+    },
+    after: (rig) => {
+      rig.run();
+      const [, callId, , , , payload] = instance.received(INVOKE)[0] as [number, number, string, string, object, unknown];
+      if (answer !== null) instance.say(answer(callId, payload));
+      happens(rig, instance);
+      rig.run();
+    },
+  };
+};
 /** What any command to a lane may come to. */
 const anyCommand: readonly Scenario[] = [
   { status: 500, after: closeSession },
@@ -164,7 +190,28 @@ const SCENARIOS: Readonly<Record<HttpRoute['operation'], readonly Scenario[]>> =
     { status: 415, body: [], type: '', target: '' },
     { status: 503, body: [{ topic: 'a', payload: 1 }], target: '', prepare: (rig) => rig.gateway.close() },
   ],
-  call: [{ status: 501, body: 1, target: '?service=a&method=b' }],
+  call: [
+    { status: 200, body: { $bin: 'AQID' }, target: ADD, ...served((callId, payload) => [RETURN, callId, null, payload]) },
+    { status: 400, body: 1, target: '?service=math&nonsense=1&method=add' },
+    { status: 400, body: 1, target: ADD, ...served((callId) => [RETURN, callId, { more: true }, 1]) },
+    { status: 400, body: 1, target: `${ADD}&deadlineMs=0` },
+    { status: 413, body: 'x'.repeat(300_000), target: ADD },
+    { status: 415, body: 1, type: 'text/plain', target: ADD },
+    { status: 422, body: 1, target: ADD, ...served((callId) => [RETURN, callId, { error: { code: 'E', text: 'no' } }, null]) },
+    { status: 500, body: 1, target: ADD, ...served(null, closeSession) },
+    { status: 502, body: 1, target: ADD, ...served(null, (_, instance) => instance.leave()) },
+    { status: 503, body: 1, target: ADD },
+    { status: 503, body: 1, target: ADD, prepare: (rig) => rig.gateway.close() },
+    { status: 504, body: 1, target: ADD, ...served(null, timeOut) },
+  ],
+  services: [
+    { status: 200, target: '' },
+    { status: 200, target: '?service=math&instances=true', prepare: register },
+    { status: 400, target: '?service=a..b' },
+    { status: 500, target: '', after: closeSession },
+    { status: 503, target: '', prepare: (rig) => rig.gateway.close() },
+    { status: 504, target: '', after: timeOut },
+  ],
   history: [
     { status: 200 },
     { status: 200, prepare: publishTo('/v1/publish?topic=a&header=x:y') },

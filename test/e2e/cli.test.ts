@@ -48,6 +48,26 @@ t.test('relay sub goes on behind a position, begins with the last ones, and take
   t.same(payloads(pattern), ['by pattern']);
 });
 
+t.test('relay sub shares a topic’s messages with its group, and acknowledges what it prints', async (t) => {
+  const relay = await startRelay(t);
+  const client = await openClient(t, relay.url);
+  const sub = relayProgram(t, ['sub', '--url', relay.url, '--count', '2', '--group', 'workers', '--ack', 'jobs']);
+  await sub.stdout.find(/"subscribed"/);
+  for (const number of range(1, 3)) await client.publish('jobs', number);
+  t.same(await sub.exited, { code: 0, signal: null });
+  const messages = parsed(sub.stdout.all).filter((line) => 'payload' in line);
+  t.match(messages, [
+    { payload: 1, attempt: 1 },
+    { payload: 2, attempt: 1 },
+  ]);
+  const next = relayProgram(t, ['sub', '--url', relay.url, '--count', '1', '--group', 'workers', '--ack', 'jobs']);
+  t.same(await next.exited, { code: 0, signal: null });
+  t.match(parsed(next.stdout.all).at(-1), { payload: 3 }, 'what it printed is done, what it held was given back');
+  const wrong = relayProgram(t, ['sub', '--url', relay.url, '--ack', 'jobs']);
+  t.same((await wrong.exited).code, 1);
+  t.match(wrong.stderr.all.at(-1), /ack needs a group.*BAD_REQUEST/);
+});
+
 t.test('relay sub leaves in order when it is interrupted', async (t) => {
   const relay = await startRelay(t);
   const witness = await Reader.open(await openClient(t, relay.url), 'room', { presence: 'watch' });

@@ -1,5 +1,6 @@
 /** The example client in another language, written from docs/protocol.md alone, against the same relay as the SDK. */
 import t, { type Test } from 'tap';
+import { createClient } from '../../src/client/full.ts';
 import { Program } from '../support/program.ts';
 import { findPython } from '../support/python.ts';
 import { startRelay } from '../support/relay-process.ts';
@@ -107,4 +108,47 @@ t.test('a Python subscriber is told what has expired, and ends where it will nev
   const lost = example(t, 'subscribe.py', '--url', `${relay.url}/no/such/path`, 'room');
   t.match(await lost.exited, { code: 1 });
   t.match(lost.stderr.all.join('\n'), /refused with HTTP 404/);
+});
+
+t.test('a Python instance serves SDK and Python callers, refuses by its own code, and is cancelled', async (t) => {
+  const relay = await startRelay(t, SETTINGS);
+  const url = `${relay.url}/v1/connect`;
+  const instance = example(t, 'service.py', '--url', url);
+  await instance.stdout.find(/^text: serving as/);
+  const client = createClient({ url: relay.url, client: 'sdk' });
+  t.teardown(() => client.close({ timeoutMs: 0 }));
+  await client.connect();
+  t.same(await client.call('text', 'count', 'a b a'), { words: { a: 2, b: 1 }, for: 'sdk' });
+  await t.rejects(client.call('text', 'count', 7), {
+    codeName: 'SERVICE_ERROR',
+    facts: { code: 'NOT_TEXT' },
+  } as never);
+  await t.rejects(client.call('text', 'sleep', 60_000, { deadlineMs: 50 }), { codeName: 'TIMEOUT' } as never);
+  const caller = example(t, 'call.py', '--url', url, 'text', 'count', 'über über');
+  t.match(await caller.exited, { code: 0 });
+  t.same(JSON.parse(caller.stdout.all[0] as string), { words: { über: 2 }, for: 'call.py' });
+  const refused = example(t, 'call.py', '--url', url, 'text', 'count', '[1]');
+  t.match(await refused.exited, { code: 1 });
+  t.match(refused.stderr.all.join(''), /NOT_TEXT/);
+
+  const last = client.call('text', 'sleep', 300);
+  while (((await client.services('text'))[0]?.inFlight ?? 0) === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  instance.kill('SIGTERM');
+  t.equal(await last, 300, 'what has begun is answered');
+  t.match(await instance.exited, { code: 0 });
+  await t.rejects(client.call('text', 'count', ''), { codeName: 'NO_RESPONDERS' } as never);
+});
+
+t.test('a Python instance whose wire is cut registers again', async (t) => {
+  const relay = await startRelay(t, SETTINGS);
+  const proxy = await TcpProxy.start(t, relay.port);
+  const instance = example(t, 'service.py', '--url', `${proxy.url}/v1/connect`);
+  await instance.stdout.find(/^text: serving as/);
+  proxy.cut();
+  await instance.stdout.find(/^# disconnected/);
+  await instance.stdout.find(/^text: serving as/, 2);
+  const client = createClient({ url: relay.url });
+  t.teardown(() => client.close({ timeoutMs: 0 }));
+  await client.connect();
+  t.match(await client.call('text', 'count', 'again'), { words: { again: 1 } });
 });

@@ -8,23 +8,28 @@
 import { seededId } from '../../src/base/ids.ts';
 import { Prng } from '../../src/base/prng.ts';
 import type { LaneOptions } from '../../src/lane/lane-options.ts';
-import { DEFAULT_TOPIC_CONFIG, type TopicConfig, type TopicRule } from '../../src/lane/topic-config.ts';
-import { pack, unpack } from '../../src/protocol/codec.ts';
-import { WIRE_ERRORS, type WireErrorName } from '../../src/protocol/codes.ts';
+import { DEFAULT_TOPIC_CONFIG, OWN_TOPIC_RULES, type TopicConfig, type TopicRule } from '../../src/lane/topic-config.ts';
+import { pack, unpack, unpackMany } from '../../src/protocol/codec.ts';
+import { WIRE_ERRORS, type WireErrorName, wireErrorName } from '../../src/protocol/codes.ts';
 import {
   COMMAND_HEAD_BYTES,
   IngressKind,
+  PAIR_HEAD_BYTES,
   RESTORE_HEAD_BYTES,
   RESUME_HEAD_BYTES,
   SESSION_HEAD_BYTES,
 } from '../../src/protocol/records.ts';
 import { MessageType } from '../../src/protocol/types.ts';
+import { type GroupAsked, type GroupItem, type GroupLane, GroupModel, type PendingModel, type SimTimer } from './group-model.ts';
 import type { LaneTap } from './sim-lanes.ts';
 
 const EPOCH_LENGTH = 10;
 /** More than a world has topics: a look goes all the way round. */
 const SWEEP_TOPICS_MAX = 256;
 const NOBODY = 0;
+/** Numbers of the PUBLISHes by which lanes send dead letters elsewhere. */
+const FIRST_BURIAL_ID = 2 ** 52;
+const BURIAL_RETRY_MS = 250;
 
 export interface Entry {
   /** Place in the topic's stream, from 1; the offset, where the topic keeps history. */
@@ -33,6 +38,9 @@ export interface Entry {
   /** Session that does not get it live: its publisher, if it said `echo: false`. 0: nobody. */
   readonly excluded: number;
   readonly bytes: number;
+  readonly payloadBytes: number;
+  /** A dead letter: published elsewhere first. */
+  readonly isLetter: boolean;
   readonly atMs: number;
   readonly expiresAtMs: number;
   readonly meta: object | null;
@@ -67,6 +75,10 @@ export interface JoinPlan {
   readonly watch: boolean;
   /** Presence events from this index on are the watcher's. */
   readonly presenceIndex: number;
+  /** The queue group; null for a plain subscription. */
+  readonly group: GroupModel | null;
+  /** Of what queue groups have given the session on this topic, what stood in front of the OK. */
+  readonly itemIndex: number;
 }
 
 /** What a paused subscription must be sent when it resumes. */
@@ -106,6 +118,9 @@ export class TopicModel {
   readonly presence = new Map<string, PresenceMember>();
   readonly presenceLog: PresenceEvent[] = [];
   readonly dedup = new Map<string, { readonly ordinal: number; readonly expiresAtMs: number }>();
+  readonly groups = new Map<string, GroupModel>();
+  /** By session; it is in `sessions` too. */
+  readonly groupOf = new Map<number, GroupModel>();
   /** Oldest kept ordinal; `log.length + 1` when none is. */
   first = 1;
   keptBytes = 0;
@@ -153,7 +168,7 @@ export class TopicModel {
     this.evictExpired(nowMs);
     for (const [key, { expiresAtMs }] of this.dedup) if (expiresAtMs <= nowMs) this.dedup.delete(key);
     const nothingKept = !this.hasHistory || this.first > this.log.length;
-    return this.sessions.size === 0 && nothingKept && this.dedup.size === 0 && this.presence.size === 0;
+    return this.sessions.size === 0 && this.groups.size === 0 && nothingKept && this.dedup.size === 0 && this.presence.size === 0;
   }
 }
 
@@ -164,7 +179,16 @@ interface ModelSession {
 }
 
 interface LaneModel {
+  readonly index: number;
   readonly options: LaneOptions;
+  /** Of the record or tick that is handled. */
+  nowMs: number;
+  readonly groups: GroupLane;
+  timers: SimTimer[];
+  timerSequence: number;
+  groupOrder: number;
+  readonly burials: Map<number, { readonly group: GroupModel; readonly pending: PendingModel; readonly reason: string }>;
+  nextBurialId: number;
   readonly prng: Prng;
   /** Insertion order is age order, as in the lane's table. */
   readonly topics: Map<string, TopicModel>;
@@ -188,6 +212,15 @@ interface SubscribeOptions {
   readonly last?: number;
   readonly presence?: unknown;
   readonly policy?: string;
+  readonly group?: string;
+}
+
+interface AckOptions {
+  readonly offset?: number;
+  readonly offsets?: readonly number[];
+  readonly epoch?: string;
+  readonly requeue?: boolean;
+  readonly delayMs?: number;
 }
 
 class Refused extends Error {
@@ -199,7 +232,7 @@ class Refused extends Error {
 }
 
 export class Model implements LaneTap {
-  /** Counts handled records of all lanes. */
+  /** Counts handled records and ticks of all lanes. */
   order = 0;
   /** Every stream there ever was under a name, oldest first. */
   readonly streams = new Map<string, TopicModel[]>();
@@ -208,7 +241,9 @@ export class Model implements LaneTap {
   readonly #lost = new Set<string>();
   readonly #resumes = new Map<string, ResumePlan[]>();
   readonly #restores = new Map<string, Restored[]>();
-  readonly #places = new Map<number, { readonly topic: TopicModel; readonly ordinal: number }>();
+  /** By topic's name and uid. A dead letter may come more than once, from several groups. */
+  readonly #places = new Map<string, { readonly topic: TopicModel; readonly ordinal: number }[]>();
+  readonly #given = new Map<string, GroupItem[]>();
   readonly #isBad: (session: number, id: number) => boolean;
   /** False: the lanes' history bound is small, and which topic gives up its history is not foreseen. */
   readonly knowsRetention: boolean;
@@ -233,9 +268,18 @@ export class Model implements LaneTap {
     return this.#lost.has(key(session, id));
   }
 
-  /** Where a payload stands. */
-  locate(uid: number): { readonly topic: TopicModel; readonly ordinal: number } | undefined {
-    return this.#places.get(uid);
+  /** Where a payload stands. Of several places the one of this offset, in this stream if possible. */
+  locate(name: string, uid: number, offset: number, stream?: TopicModel): { topic: TopicModel; ordinal: number } | undefined {
+    const places = this.#places.get(key(uid, name)) ?? [];
+    const fitting = places.filter(({ ordinal }) => ordinal === offset);
+    return fitting.find(({ topic }) => topic === stream) ?? fitting[0] ?? places[0];
+  }
+
+  /** What queue groups have given the session on this topic, in the order of its coming. */
+  given(session: number, topic: string): GroupItem[] {
+    const items = this.#given.get(key(session, topic)) ?? [];
+    this.#given.set(key(session, topic), items);
+    return items;
   }
 
   nextResume(session: number, topic: string): ResumePlan | undefined {
@@ -268,7 +312,15 @@ export class Model implements LaneTap {
   laneStarted(lane: number, options: LaneOptions): void {
     const topics = new Map<string, TopicModel>();
     this.#lanes[lane] = {
+      index: lane,
       options,
+      nowMs: 0,
+      groups: this.#groupLane(lane),
+      timers: [],
+      timerSequence: 0,
+      groupOrder: 0,
+      burials: new Map(),
+      nextBurialId: FIRST_BURIAL_ID,
       prng: new Prng(options.seed, options.index),
       topics,
       sweep: topics.values(),
@@ -293,6 +345,9 @@ export class Model implements LaneTap {
 
   laneTicked(laneIndex: number, nowMs: number): void {
     const lane = this.#lane(laneIndex);
+    lane.nowMs = nowMs;
+    this.order++;
+    runTimers(lane);
     for (const topic of lane.topics.values()) {
       const expired = [...topic.presence.values()].filter((member) => member.graceEndsAtMs <= nowMs);
       for (const { id } of expired) topic.presence.delete(id);
@@ -307,6 +362,7 @@ export class Model implements LaneTap {
 
   recordHandled(laneIndex: number, kind: number, record: Uint8Array, nowMs: number): void {
     const lane = this.#lane(laneIndex);
+    lane.nowMs = nowMs;
     this.order++;
     switch (kind) {
       case IngressKind.COMMAND:
@@ -326,6 +382,9 @@ export class Model implements LaneTap {
         for (const topic of session.topics) leaveTopic(topic, session, graceEndsAtMs, nowMs);
         return;
       }
+      case IngressKind.REPLY:
+        for (const message of unpackMany(record.subarray(PAIR_HEAD_BYTES)) as unknown[][]) this.#buriedElsewhere(lane, message);
+        return;
       case IngressKind.RESUME:
         this.#resume(lane, record, nowMs);
         return;
@@ -358,13 +417,16 @@ export class Model implements LaneTap {
       const options = message[3] ?? {};
       switch (type) {
         case MessageType.PUBLISH:
-          expected = this.#publish(lane, session, name, options, message[4], nowMs);
+          expected = this.#publish(lane, session, id, name, options, message[4], nowMs);
           break;
         case MessageType.SUBSCRIBE:
           expected = this.#subscribe(lane, session, name, options, nowMs);
           break;
         case MessageType.UNSUBSCRIBE:
           expected = this.#unsubscribe(lane, session, name, nowMs);
+          break;
+        case MessageType.ACK:
+          expected = this.#ack(lane, session, name, options);
           break;
         case MessageType.HISTORY:
           expected = this.#history(lane, name, options, nowMs);
@@ -382,11 +444,19 @@ export class Model implements LaneTap {
     if (id !== 0) this.#expected.set(key(session, id), expected);
   }
 
-  #publish(lane: LaneModel, session: number, name: string, options: PublishOptions, payload: unknown, nowMs: number): Expected {
+  #publish(
+    lane: LaneModel,
+    session: number,
+    id: number,
+    name: string,
+    options: PublishOptions,
+    payload: unknown,
+    nowMs: number,
+  ): Expected {
     const topic = this.#topic(lane, name, nowMs);
     if (name.startsWith('$')) throw new Refused('FORBIDDEN');
     const payloadBytes = pack(payload).length;
-    const { history, maxPayloadBytes, echo, stampPublisher, stampTime } = topic.config;
+    const { maxPayloadBytes, echo, stampPublisher, stampTime } = topic.config;
     if (payloadBytes > maxPayloadBytes) throw new Refused('TOO_LARGE');
     const result = (ordinal: number, more: object): object => ({
       epoch: topic.epoch,
@@ -405,33 +475,41 @@ export class Model implements LaneTap {
     };
     const hasMeta = Object.keys(meta).length > 0;
     const metaBytes = hasMeta ? pack(stampTime ? { ...meta, timeUs: BigInt(nowMs * 1_000) } : meta).length : 0;
-    const ordinal = topic.log.length + 1;
-    const entry: Entry = {
-      ordinal,
+    const entry = this.#append(topic, {
       uid: (payload as [number])[0],
       excluded: (options.echo ?? echo) ? NOBODY : session,
       bytes: metaBytes + payloadBytes,
+      payloadBytes,
+      isLetter: id >= FIRST_BURIAL_ID,
       atMs: nowMs,
       expiresAtMs: nowMs + (options.ttlMs ?? Number.POSITIVE_INFINITY),
       meta: hasMeta ? meta : null,
-      order: this.order,
-    };
-    topic.log.push(entry);
-    topic.lastUsedMs = nowMs;
-    this.#places.set(entry.uid, { topic, ordinal });
-    if (topic.hasHistory) {
-      topic.keptBytes += entry.bytes;
-      while (topic.first <= ordinal && (ordinal - topic.first + 1 > history.count || topic.keptBytes > history.bytes))
-        topic.evictOldest();
-      topic.evictExpired(nowMs);
-    }
+    });
+    const { ordinal } = entry;
     if (options.key !== undefined) remember(topic, options.key, ordinal, nowMs, lane.options);
+    for (const group of topic.groups.values()) group.published();
     return { kind: 'ok', result: result(ordinal, {}), topic, entry };
+  }
+
+  /** Into the stream, with what history gives up for it. */
+  #append(topic: TopicModel, facts: Omit<Entry, 'ordinal' | 'order'>): Entry {
+    const ordinal = topic.log.length + 1;
+    const entry: Entry = { ...facts, ordinal, order: this.order };
+    topic.log.push(entry);
+    topic.lastUsedMs = entry.atMs;
+    push(this.#places, key(entry.uid, topic.name), { topic, ordinal });
+    if (!topic.hasHistory) return entry;
+    const { count, bytes } = topic.config.history;
+    topic.keptBytes += entry.bytes;
+    while (topic.first <= ordinal && (ordinal - topic.first + 1 > count || topic.keptBytes > bytes)) topic.evictOldest();
+    topic.evictExpired(entry.atMs);
+    return entry;
   }
 
   #subscribe(lane: LaneModel, number: number, name: string, options: SubscribeOptions, nowMs: number): Expected {
     const session = lane.sessions.get(number) as ModelSession;
     const topic = this.#topic(lane, name, nowMs);
+    if (options.group !== undefined) return this.#subscribeInGroup(lane, session, topic, options as GroupAsked, nowMs);
     if (options.policy === 'pause' && !topic.hasHistory) throw new Refused('BAD_REQUEST');
     const { presence } = options;
     const isMember = presence === true || typeof presence === 'object';
@@ -439,6 +517,7 @@ export class Model implements LaneTap {
     if (watch && !topic.config.presence) throw new Refused('BAD_REQUEST');
     if (isMember) enterPresence(topic, session, presence === true ? undefined : presence, lane.options.presenceMembersMax);
     else leavePresence(topic, session, null);
+    leaveGroup(topic, number, nowMs);
     topic.sessions.add(number);
     session.topics.add(topic);
     topic.lastUsedMs = nowMs;
@@ -460,8 +539,142 @@ export class Model implements LaneTap {
       script,
       watch,
       presenceIndex: topic.presenceLog.length,
+      group: null,
+      itemIndex: this.given(number, name).length,
     };
     return { kind: 'ok', result: { epoch: topic.epoch, offset: topic.offset, ...recovery, replay: replayCount }, join, topic };
+  }
+
+  // ---- queue groups
+
+  #subscribeInGroup(lane: LaneModel, session: ModelSession, topic: TopicModel, asked: GroupAsked, nowMs: number): Expected {
+    const { session: number } = session;
+    const { groupsPerTopicMax } = lane.options.groups;
+    const endsWithUs = (group: GroupModel | undefined): boolean =>
+      group !== undefined && !group.ack && group.members.size === 1 && group.members.has(number);
+    const known = topic.groups.get(asked.group);
+    if (known !== undefined && known.ack !== (asked.ack === true) && !endsWithUs(known)) throw new Refused('CONFLICT');
+    if (asked.ack === true && (!topic.hasHistory || asked.deadLetter === topic.name)) throw new Refused('BAD_REQUEST');
+    if (asked.ack === true && topic.name.startsWith('$') && asked.deadLetter === undefined) throw new Refused('BAD_REQUEST');
+    const size = topic.groups.size - (endsWithUs(topic.groupOf.get(number)) ? 1 : 0);
+    if (known === undefined && size >= groupsPerTopicMax) throw new Refused('LIMIT');
+    leavePresence(topic, session, null);
+    topic.sessions.add(number);
+    session.topics.add(topic);
+    topic.lastUsedMs = nowMs;
+    const group = this.#enterGroup(lane, topic, number, asked, ++lane.groupOrder);
+    const join: JoinPlan = {
+      topic,
+      order: this.order,
+      ordinal: topic.log.length,
+      script: [],
+      watch: false,
+      presenceIndex: topic.presenceLog.length,
+      group,
+      itemIndex: this.given(number, topic.name).length,
+    };
+    if (group.ack) group.pump();
+    return { kind: 'ok', result: { epoch: topic.epoch, offset: topic.offset, replay: 0 }, join, topic };
+  }
+
+  #enterGroup(lane: LaneModel, topic: TopicModel, session: number, asked: GroupAsked, order: number): GroupModel {
+    const current = topic.groupOf.get(session);
+    if (current !== undefined && (current.name !== asked.group || current.ack !== (asked.ack === true)))
+      leaveGroup(topic, session, lane.nowMs);
+    let group = topic.groups.get(asked.group);
+    if (group === undefined) topic.groups.set(asked.group, (group = new GroupModel(topic, asked, order, lane.groups)));
+    topic.groupOf.set(session, group);
+    group.join(session, asked, order);
+    return group;
+  }
+
+  #ack(lane: LaneModel, session: number, name: string, options: AckOptions): Expected {
+    const topic = lane.topics.get(name);
+    const group = topic?.groupOf.get(session);
+    if (topic === undefined || group === undefined || !group.ack) throw new Refused('NOT_FOUND');
+    if (options.epoch !== undefined && options.epoch !== topic.epoch) throw new Refused('NOT_FOUND');
+    const offsets = options.offsets ?? [options.offset as number];
+    if (group.settle(session, offsets, options.requeue === true, options.delayMs ?? 0) > 0) throw new Refused('NOT_FOUND');
+    return { kind: 'ok', result: null };
+  }
+
+  #groupLane(index: number): GroupLane {
+    const lane = (): LaneModel => this.#lane(index);
+    return {
+      get nowMs() {
+        return lane().nowMs;
+      },
+      get pendingMax() {
+        return lane().options.groups.groupPendingMax;
+      },
+      get idleMs() {
+        return lane().options.topicIdleMs;
+      },
+      give: (session, item) => void this.given(session, item.topic.name).push(item),
+      after: (ms, act) => {
+        const timer = { dueMs: lane().nowMs + ms, sequence: lane().timerSequence++, act };
+        lane().timers.push(timer);
+        return timer;
+      },
+      bury: (group, pending, reason) => this.#bury(lane(), group, pending, reason),
+      forgotten: (group) => {
+        group.topic.groups.delete(group.name);
+        group.topic.lastUsedMs = lane().nowMs;
+      },
+      fail: (what) => {
+        throw new Error(`the model contradicts itself: ${what}`);
+      },
+    };
+  }
+
+  #bury(lane: LaneModel, group: GroupModel, pending: PendingModel, reason: string): void {
+    if (group.deadLetter === null) return this.#buryByDefault(lane, group, pending, reason);
+    if (!group.isKept(pending.ordinal)) return group.lose(pending);
+    lane.burials.set(lane.nextBurialId++, { group, pending, reason });
+  }
+
+  #buryByDefault(lane: LaneModel, group: GroupModel, pending: PendingModel, reason: string): void {
+    const { topic } = group;
+    if (!group.isKept(pending.ordinal) || topic.name.startsWith('$')) return group.lose(pending);
+    group.end(pending, 'buried');
+    const { uid, payloadBytes, meta } = topic.entry(pending.ordinal);
+    const facts = {
+      topic: topic.name,
+      offset: String(pending.ordinal),
+      attempts: String(pending.attempts),
+      reason,
+      group: group.name,
+    };
+    const letterMeta = { headers: { ...(meta as { headers?: object } | null)?.headers, ...facts } };
+    const name = `$dead.${topic.name}`;
+    const letters = lane.topics.get(name) ?? this.#makeTopic(lane, lane.index, name, lane.nowMs);
+    this.#append(letters, {
+      uid,
+      excluded: NOBODY,
+      bytes: pack(letterMeta).length + payloadBytes,
+      payloadBytes,
+      isLetter: true,
+      atMs: lane.nowMs,
+      expiresAtMs: Number.POSITIVE_INFINITY,
+      meta: letterMeta,
+    });
+    for (const other of letters.groups.values()) other.published();
+  }
+
+  /** The answer to a dead letter that was published to another topic. */
+  #buriedElsewhere(lane: LaneModel, [type, id, code, , details]: readonly unknown[]): void {
+    const burial = lane.burials.get(id as number);
+    lane.burials.delete(id as number);
+    if (burial === undefined || burial.pending.place !== 'burying') return;
+    const { group, pending, reason } = burial;
+    if (type === MessageType.OK) group.end(pending, 'buried');
+    else if (WIRE_ERRORS[wireErrorName(code as number)].retryable) {
+      const { retryAfterMs = BURIAL_RETRY_MS } = (details ?? {}) as { retryAfterMs?: number };
+      lane.groups.after(retryAfterMs, () => {
+        if (pending.place === 'burying') this.#bury(lane, group, pending, reason);
+      });
+    } else this.#buryByDefault(lane, group, pending, reason);
+    group.pump();
   }
 
   #judge(topic: TopicModel, since: { readonly epoch: string; readonly offset: number }, options: LaneOptions): object {
@@ -521,7 +734,7 @@ export class Model implements LaneTap {
     const after = new DataView(record.buffer, record.byteOffset).getFloat64(8, true);
     const name = new TextDecoder().decode(record.subarray(RESUME_HEAD_BYTES));
     const topic = lane.topics.get(name);
-    if (topic === undefined || !topic.sessions.has(session)) return;
+    if (topic === undefined || !topic.sessions.has(session) || topic.groupOf.has(session)) return;
     topic.evictExpired(nowMs);
     const from = Math.max(after + 1, topic.first);
     const lost = after + 1 < topic.first ? ([after + 1, topic.first - 1] as const) : null;
@@ -545,10 +758,12 @@ export class Model implements LaneTap {
       topic: name,
       pattern,
       presence,
+      group,
     } = unpack(record.subarray(RESTORE_HEAD_BYTES)) as {
       topic: string;
       pattern?: boolean;
       presence?: { data: unknown };
+      group?: Omit<GroupAsked, 'group'> & { readonly name: string; readonly order: number; readonly deadLetter: string | null };
     };
     if (pattern === true) {
       lane.restoredPatterns.push({ session: number, name });
@@ -559,6 +774,12 @@ export class Model implements LaneTap {
     lane.restored.add(topic);
     topic.sessions.add(number);
     session.topics.add(topic);
+    if (group !== undefined) {
+      const { name: groupName, order, deadLetter, ...asked } = group;
+      lane.groupOrder = Math.max(lane.groupOrder, order);
+      const elsewhere = deadLetter === null ? {} : { deadLetter };
+      this.#enterGroup(lane, topic, number, { ...asked, ...elsewhere, group: groupName }, order);
+    }
     if (presence === undefined) return;
     const { data } = presence;
     enterPresence(topic, session, data ?? undefined, Number.POSITIVE_INFINITY);
@@ -665,8 +886,29 @@ function leavePresence(topic: TopicModel, session: ModelSession, graceEndsAtMs: 
   topic.presenceLog.push({ kind: 'leave', data: { id: session.name, count: topic.presence.size }, causedBy: session.session });
 }
 
+/** The session is in no group of the topic any more. */
+function leaveGroup(topic: TopicModel, session: number, nowMs: number): void {
+  const group = topic.groupOf.get(session);
+  if (group === undefined) return;
+  topic.groupOf.delete(session);
+  if (!group.leave(session)) return;
+  topic.groups.delete(group.name);
+  topic.lastUsedMs = nowMs;
+}
+
+function runTimers(lane: LaneModel): void {
+  for (;;) {
+    const due = lane.timers.filter(({ dueMs }) => dueMs <= lane.nowMs);
+    const next = due.sort((one, other) => one.dueMs - other.dueMs || one.sequence - other.sequence)[0];
+    if (next === undefined) break;
+    lane.timers = lane.timers.filter((timer) => timer !== next && timer.act !== null);
+    next.act?.();
+  }
+}
+
 function leaveTopic(topic: TopicModel, session: ModelSession, graceEndsAtMs: number | null, nowMs: number): void {
   topic.sessions.delete(session.session);
+  leaveGroup(topic, session.session, nowMs);
   topic.lastUsedMs = nowMs;
   leavePresence(topic, session, graceEndsAtMs);
 }
@@ -694,7 +936,7 @@ function memberFacts({ id, data }: { readonly id: string; readonly data: unknown
 /** Last matching rule that has a setting wins. */
 function resolveConfig(rules: readonly TopicRule[], topic: string): TopicConfig {
   let config = DEFAULT_TOPIC_CONFIG;
-  for (const { match, history, ...settings } of rules) {
+  for (const { match, history, ...settings } of [...OWN_TOPIC_RULES, ...rules]) {
     if (matchesPattern(match, topic)) config = { ...config, ...settings, history: { ...config.history, ...history } };
   }
   return config;

@@ -25,6 +25,7 @@ export interface SimWorld {
   /** The front cuts who does not answer its close frame in time. */
   readonly mayCut: boolean;
   published(uid: number): Published | undefined;
+  givenOnce(what: string): void;
   markBad(session: number, id: number): void;
   trace(who: string, what: string): void;
   count(what: string): void;
@@ -143,6 +144,10 @@ export class SimClient {
   publish(published: Published, options: object | null, wantsReply: boolean): unknown[] {
     const id = wantsReply ? this.#command(MessageType.PUBLISH, published.topic) : this.#silent();
     return [MessageType.PUBLISH, id, published.topic, options, [published.uid, published.pad]];
+  }
+
+  ack(name: string, options: object, wantsReply: boolean): unknown[] {
+    return [MessageType.ACK, wantsReply ? this.#command(MessageType.ACK, name) : this.#silent(), name, options];
   }
 
   history(name: string, options: object | null): unknown[] {
@@ -323,8 +328,9 @@ export class SimClient {
     if (view === undefined) {
       const { model } = this.#world;
       const published = (uid: number) => this.#world.published(uid);
+      const givenOnce = (what: string) => this.#world.givenOnce(what);
       const fail = (what: string): never => this.#fail(what);
-      view = new SubscriptionView(name, isPattern, sub, { model, session: this.#session, published, fail });
+      view = new SubscriptionView(name, isPattern, sub, { model, session: this.#session, published, givenOnce, fail });
       view.isLeaving = this.#isLeaving(name);
       for (const other of this.#commands.values()) {
         if (other.type === MessageType.SUBSCRIBE && other.name === name)
@@ -484,7 +490,15 @@ function commandText({ type, id, name, asked }: Command): string {
 function countName([type, , second, third, data]: readonly unknown[]): string {
   const name = SPEC_BY_TYPE[type as number]?.name ?? '';
   if (type === MessageType.ERROR) return `${name} ${wireErrorName(second as number)}`;
-  if (type === MessageType.EVENT) return [name, third, (data as { reason?: string }).reason].filter(Boolean).join(' ');
+  if (type === MessageType.EVENT) {
+    const { reason, group } = data as { reason?: string; group?: string };
+    return [name, third, reason, group === undefined ? '' : 'to a group'].filter(Boolean).join(' ');
+  }
+  if (type === MessageType.MESSAGE) {
+    const { attempt, headers } = (data ?? {}) as { attempt?: number; headers?: { attempts?: string } };
+    if (headers?.attempts !== undefined) return `${name} dead letter`;
+    return attempt === undefined ? name : `${name} attempt ${attempt === 1 ? '1' : '2 and more'}`;
+  }
   if (type !== MessageType.OK) return name;
   const { recovered, reason } = (second ?? {}) as { recovered?: boolean; reason?: string };
   return recovered === undefined ? name : `${name} ${recovered ? 'recovered' : reason}`;

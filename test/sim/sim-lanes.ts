@@ -5,7 +5,7 @@
  * What lane-pool.ts does at a death is done here in the same order: what was committed is delivered, what was not provably handled is
  * reported, fresh rings and a new lane with another seed, then the front replays. Between those the simulator may let time pass.
  */
-import type { Clock } from '../../src/base/clock.ts';
+import type { RelayClock } from '../../src/base/clock.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import { LANE_METRICS_BYTES } from '../../src/lane/lane-metrics.ts';
 import type { LaneOptions } from '../../src/lane/lane-options.ts';
@@ -15,8 +15,7 @@ import type { LaneEvents, Lanes } from '../../src/protocol/lane-port.ts';
 import { EgressKind, IngressKind } from '../../src/protocol/records.ts';
 import { createRing, HEAD_OFFSET_BYTES, PROGRESS_OFFSET_BYTES, ringWords, wordIndex } from '../../src/shm/ring-layout.ts';
 import { RingConsumer, ringPositions } from '../../src/shm/spsc-ring.ts';
-
-const NUMBERS_BYTES = 8;
+import { type LaneLatencies, laneLatencies } from '../../src/telemetry/stages.ts';
 
 /** What the oracle is told: the order in which lanes handle records is the truth that clients' views are held against. */
 export interface LaneTap {
@@ -68,6 +67,7 @@ interface Slot {
   readonly index: number;
   readonly link: LaneLink;
   readonly metrics: Float64Array;
+  readonly latencies: LaneLatencies;
   state: LaneState;
   life: number;
   ingress: SharedArrayBuffer;
@@ -89,14 +89,14 @@ export class SimLanes implements Lanes {
   readonly count: number;
   deaths = 0;
   readonly #options: SimLanesOptions;
-  readonly #clock: Clock;
+  readonly #clock: RelayClock;
   readonly #tap: LaneTap;
   readonly #prng: Prng;
   readonly #slots: Slot[] = [];
   #events: LaneEvents | null = null;
   #isFlushScheduled = false;
 
-  constructor(options: SimLanesOptions, clock: Clock, prng: Prng, tap: LaneTap) {
+  constructor(options: SimLanesOptions, clock: RelayClock, prng: Prng, tap: LaneTap) {
     this.count = options.laneCount;
     this.#options = options;
     this.#clock = clock;
@@ -115,12 +115,34 @@ export class SimLanes implements Lanes {
 
   // ---- Lanes
 
-  tryWrite(lane: number, kind: number, first: number, second: number, bytes: Uint8Array, start: number, end: number): boolean {
-    return this.#slot(lane).link.tryWrite(kind, first, second, bytes, start, end);
+  tryWrite(
+    lane: number,
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    return this.#slot(lane).link.tryWrite(kind, session, second, stampUs, bytes, start, end);
+  }
+
+  tryWriteOrKeep(
+    lane: number,
+    kind: number,
+    session: number,
+    second: number,
+    stampUs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    return this.#slot(lane).link.tryWriteOrKeep(kind, session, second, stampUs, bytes, start, end);
   }
 
   allHaveRoom(payloadBytes: number): boolean {
-    return this.#slots.every((slot) => slot.link.hasRoom(payloadBytes + NUMBERS_BYTES));
+    return this.#slots.every((slot) => slot.link.hasRoom(payloadBytes));
   }
 
   write(lane: number, kind: number, payload: Uint8Array): void {
@@ -140,6 +162,10 @@ export class SimLanes implements Lanes {
 
   metrics(lane: number): Float64Array {
     return this.#slot(lane).metrics;
+  }
+
+  latencies(lane: number): LaneLatencies {
+    return this.#slot(lane).latencies;
   }
 
   backlogCount(lane: number): number {
@@ -185,6 +211,7 @@ export class SimLanes implements Lanes {
       (slot.runner as LaneRunner).tick(nowMs);
     } catch (error) {
       if (!(error instanceof SimulatedDeath)) throw error;
+      this.#tap.laneTicked(lane, nowMs); // What it did before it died may have been forced out by a full ring.
       this.#die(slot);
       return;
     }
@@ -262,6 +289,7 @@ export class SimLanes implements Lanes {
       index,
       link: new LaneLink(),
       metrics: new Float64Array(LANE_METRICS_BYTES / 8),
+      latencies: laneLatencies(),
       state: { name: 'gone' },
       life: 0,
       ingress,
@@ -294,7 +322,10 @@ export class SimLanes implements Lanes {
       slot.halfway.push({ tail: ringPositions(slot.egressRing).tail, progress: ringPositions(slot.ingress).progress });
       this.#drain(slot, this.#prng.nextInt(1, 20));
     };
-    slot.runner = new LaneRunner(options, slot.ingress, slot.egressRing, metrics, waitForRoom);
+    slot.runner = new LaneRunner(options, slot.ingress, slot.egressRing, metrics, waitForRoom, {
+      latencies: slot.latencies,
+      stampUs: () => this.#clock.stampUs(),
+    });
     slot.link.attach(slot.ingress);
   }
 
@@ -323,8 +354,10 @@ export class SimLanes implements Lanes {
     let count = 0;
     while (count < recordsMax && egress.position !== slot.visibleEnd) {
       const read = egress.read((kind, start, length) => {
-        if (kind === EgressKind.PROGRESS) slot.handledPosition = egress.view.getUint32(start, true);
-        else this.#deliver(slot, kind, start, length);
+        if (kind === EgressKind.PROGRESS) {
+          slot.handledPosition = egress.view.getUint32(start, true);
+          events.onProgress(egress.view.getUint32(start + 4, true));
+        } else this.#deliver(slot, kind, start, length);
       }, 1);
       if (read === 0) break;
       count++;

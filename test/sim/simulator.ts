@@ -15,8 +15,8 @@ import { MemoryTransport } from '../../src/transport/memory-transport.ts';
 import { Model } from './model.ts';
 import { SimClient, type SimWorld } from './sim-client.ts';
 import { SimLanes, type Tamper } from './sim-lanes.ts';
-import type { Asked, Published } from './subscription-view.ts';
-import { BAD_OPTIONS, PATTERNS, RESERVED_TOPIC, type WorldConfig, worldConfig } from './world-config.ts';
+import type { Asked, Published, SubscriptionView } from './subscription-view.ts';
+import { BAD_OPTIONS, GRAVEYARD, PATTERNS, RESERVED_TOPIC, type WorldConfig, worldConfig } from './world-config.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -87,6 +87,7 @@ class Simulator implements SimWorld {
   readonly #tasks: (() => void)[] = [];
   readonly #published: Published[] = [];
   readonly #bad = new Set<string>();
+  readonly #given = new Set<string>();
   readonly #aliases = new Map<string, string>();
   #prng: Prng;
   #step = 0;
@@ -147,6 +148,11 @@ class Simulator implements SimWorld {
 
   published(uid: number): Published | undefined {
     return this.#published[uid];
+  }
+
+  givenOnce(what: string): void {
+    if (this.#given.has(what)) this.fail(`a queue group has given ${what} twice`);
+    this.#given.add(what);
   }
 
   markBad(session: number, id: number): void {
@@ -305,6 +311,11 @@ class Simulator implements SimWorld {
       if (client.link === null) this.#connect(client); // Otherwise it waits for the end of its closing handshake.
       return;
     }
+    const work = [...client.views.values()].filter(({ unanswered }) => unanswered.length > 0);
+    if (work.length > 0 && this.#prng.nextBoolean(0.35)) {
+      client.say(this.#answer(client, this.#prng.pick(work)));
+      return;
+    }
     const roll = this.#prng.nextFloat();
     if (roll < 0.48) client.say(...Array.from({ length: this.#prng.nextInt(1, 5) }, () => this.#publish(client)));
     else if (roll < 0.66) client.say(...Array.from({ length: this.#prng.nextInt(1, 2) }, () => this.#membership(client)));
@@ -378,16 +389,58 @@ class Simulator implements SimWorld {
       });
     }
     // Most often something new, sometimes again what we have.
-    const name = prng.nextBoolean(0.03)
-      ? RESERVED_TOPIC
+    const name = prng.nextBoolean(0.06)
+      ? prng.pick([RESERVED_TOPIC, `$dead.${this.#topic()}`])
       : mine.length > 0 && prng.nextBoolean(0.3)
         ? prng.pick(mine)
         : this.#topic();
     return client.subscribe(name, /[*>]/.test(name) ? {} : this.#asked(client, name));
   }
 
+  /** An ACK of some of what a group has given us; now and then of something else, or of the same again. */
+  #answer(client: SimClient, { name, unanswered }: SubscriptionView): unknown[] {
+    const prng = this.#prng;
+    const offsets: number[] = [];
+    let epoch = '';
+    for (let count = prng.nextInt(1, 3); count > 0 && unanswered.length > 0; count--) {
+      const index = prng.nextInt(0, unanswered.length - 1);
+      const message = unanswered[index] as { offset: number; epoch: string };
+      offsets.push(message.offset + (prng.nextBoolean(0.03) ? 1 : 0));
+      epoch = message.epoch;
+      if (prng.nextBoolean(0.95)) unanswered.splice(index, 1);
+    }
+    const delayMs = prng.pick([undefined, undefined, 50, 1_000]);
+    return client.ack(
+      name,
+      {
+        ...(offsets.length === 1 && prng.nextBoolean() ? { offset: offsets[0] } : { offsets }),
+        ...(prng.nextBoolean() ? { epoch } : {}),
+        ...(prng.nextBoolean(0.3) ? { requeue: true, ...(delayMs === undefined ? {} : { delayMs }) } : {}),
+      },
+      prng.nextBoolean(0.9),
+    );
+  }
+
+  /** Most often with ack, where it can be foretold what history gives up. */
+  #askedGroup(name: string): Asked {
+    const prng = this.#prng;
+    const group = prng.pick(['g', 'g', 'g', 'h']);
+    const ack = this.#config.knowsRetention && prng.nextBoolean(group === 'g' ? 0.9 : 0.2);
+    const policy = prng.pick([undefined, undefined, 'dropOldest', 'dropNewest', 'disconnect']);
+    if (!ack) return { group, ...(policy === undefined ? {} : { policy }) };
+    return {
+      group,
+      ack,
+      ackTimeoutMs: prng.pick([100, 1_500, 4_000]),
+      maxAttempts: prng.pick([1, 2, 3, 8]),
+      maxInFlight: prng.pick([1, 2, 5]),
+      ...(prng.nextBoolean(0.3) || name.startsWith('$') ? { deadLetter: GRAVEYARD } : {}),
+    };
+  }
+
   #asked(client: SimClient, name: string): Asked {
     const prng = this.#prng;
+    if (prng.nextBoolean(0.3)) return this.#askedGroup(name);
     const asked: { -readonly [Key in keyof Asked]: Asked[Key] } = {};
     const roll = prng.nextFloat();
     const position = client.views.get(name)?.position ?? client.positions.get(name);
@@ -568,7 +621,8 @@ class Simulator implements SimWorld {
       const metrics = this.#lanes.metrics(index);
       const topics = metrics[LaneMetric.topics] as number;
       const historyBytes = metrics[LaneMetric.historyBytes] as number;
-      if (topics > lane.topicsMax) this.fail(`lane ${index} has ${topics} topics, topicsMax is ${lane.topicsMax}`);
+      // A dead-letter topic is made whatever the bound says: at most one for each topic.
+      if (topics > 2 * lane.topicsMax) this.fail(`lane ${index} has ${topics} topics, topicsMax is ${lane.topicsMax}`);
       if (historyBytes > lane.historyBytesMax)
         this.fail(`lane ${index} keeps ${historyBytes} bytes, historyBytesMax is ${lane.historyBytesMax}`);
     }
@@ -577,13 +631,24 @@ class Simulator implements SimWorld {
   #checkNothingIsLeft(): void {
     const { connectionCount, subscriptionCount } = this.#front;
     if (connectionCount !== 0) this.fail(`${connectionCount} connections are left`);
-    if ([...this.#front.sessions].length > 0) this.fail('sessions are left');
+    // Lanes that have sent a dead letter elsewhere have a session of their own.
+    if ([...this.#front.sessions].some(({ internal }) => !internal)) this.fail('sessions are left');
     if (subscriptionCount !== 0) this.fail(`${subscriptionCount} subscriptions are left in the hub`);
     for (let lane = 0; lane < this.#lanes.count; lane++) {
       const metrics = this.#lanes.metrics(lane);
-      for (const gauge of ['topics', 'subscriptions', 'patterns', 'sessions', 'historyBytes'] as const) {
+      for (const gauge of [
+        'topics',
+        'subscriptions',
+        'patterns',
+        'sessions',
+        'historyBytes',
+        'groups',
+        'groupMembers',
+        'groupPending',
+        'groupsWaiting',
+      ] as const) {
         const left = metrics[LaneMetric[gauge]] as number;
-        if (left !== 0) this.fail(`lane ${lane} has ${left} ${gauge} left`);
+        if (left > (gauge === 'sessions' ? this.#lanes.count : 0)) this.fail(`lane ${lane} has ${left} ${gauge} left`);
       }
       if (this.#lanes.backlogCount(lane) > 0) this.fail(`lane ${lane} has records left that found no room`);
     }

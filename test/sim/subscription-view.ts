@@ -4,6 +4,8 @@
  * It sees what the client sees, in that order. `fail` ends the run: the first contradiction is the one worth reading.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { GroupAsked } from './group-model.ts';
+import { GroupView } from './group-view.ts';
 import {
   type Entry,
   type JoinPlan,
@@ -26,6 +28,8 @@ export interface ViewContext {
   /** The front's number of this connection. */
   readonly session: number;
   published(uid: number): Published | undefined;
+  /** A queue group has given it to us. Fails if anybody was given it before. */
+  givenOnce(what: string): void;
   fail(what: string): never;
 }
 
@@ -39,6 +43,7 @@ interface Cursor {
 
 interface Meta {
   readonly recovered?: boolean;
+  readonly attempt?: number;
   readonly headers?: object;
   readonly publisher?: string;
   readonly timeUs?: number;
@@ -60,7 +65,7 @@ interface LostData {
 }
 
 /** What SUBSCRIBE asked for, as far as its answer depends on it. */
-export interface Asked {
+export interface Asked extends Partial<GroupAsked> {
   readonly since?: { readonly epoch: string; readonly offset: number };
   readonly last?: number;
   readonly presence?: unknown;
@@ -88,6 +93,10 @@ export class SubscriptionView {
   #script: ReplayItem[] = [];
   #watch = false;
   #presenceIndex = 0;
+  /** Null: a plain subscription. */
+  #group: GroupView | null = null;
+  /** In a group with ack: what came and was not answered yet. */
+  readonly unanswered: { readonly offset: number; readonly epoch: string }[] = [];
   /** Pattern: lost events heard. Which lane each is about they do not say. */
   #lostCount = 0;
   /** Pattern: what was handled later than this must come. Exact: when it was joined. */
@@ -126,14 +135,20 @@ export class SubscriptionView {
       if (cursor.topic !== plan.topic)
         this.#fail(`joined again in epoch ${plan.topic.epoch} without a lost event for ${cursor.topic.epoch}`);
       this.#requireScriptDone('joined again');
+      this.#requireGiven('joined again', plan.itemIndex);
       // Who says where it is and was held back gets the rest by the replay, or the reason why not, in or behind the OK.
-      if (asked.since === undefined || !this.#policies.has('pause')) this.#account(cursor, plan.ordinal, 'joined again');
+      const mayBeHeldBack = asked.since !== undefined && this.#policies.has('pause');
+      if (this.#group === null && !mayBeHeldBack) this.#account(cursor, plan.ordinal, 'joined again');
       this.#requirePresence(plan.topic, plan.presenceIndex);
     }
     this.#script = model.knowsRetention ? [...plan.script] : this.#scriptFromReply(asked, plan, result);
     const first = this.#script[0];
     const position = first === undefined ? plan.ordinal : (first.kind === 'message' ? first.ordinal : first.from) - 1;
     this.#cursors.set(this.name, { topic: plan.topic, position });
+    const { group, itemIndex } = plan;
+    const items = model.given(this.#context.session, this.name);
+    this.#group = group === null ? null : new GroupView(group.name, items, itemIndex, (what) => this.#fail(what));
+    if (group === null) this.unanswered.length = 0;
     this.#watch = plan.watch;
     this.#presenceIndex = plan.presenceIndex;
     this.#order = plan.order;
@@ -152,7 +167,9 @@ export class SubscriptionView {
   /** A SUBSCRIBE is under way: its policy may act before its OK comes, on what waits in front of it. */
   asking(asked: Asked, topic: TopicModel | null): void {
     const policy = asked.policy ?? topic?.config.slowConsumer ?? 'disconnect';
-    this.#policies.add(policy === 'pause' && topic?.hasHistory === false ? 'disconnect' : policy);
+    const isForReaders = policy === 'pause' || policy === 'conflate' || asked.ack === true;
+    if (asked.group !== undefined) this.#policies.add(isForReaders ? 'disconnect' : policy);
+    else this.#policies.add(policy === 'pause' && topic?.hasHistory === false ? 'disconnect' : policy);
     this.#conflateBys.add(asked.conflateBy ?? null);
   }
 
@@ -175,18 +192,26 @@ export class SubscriptionView {
   message(topicName: string, offset: number, meta: Meta | null, payload: unknown): void {
     const [uid, pad] = payload as [number, string];
     const { model } = this.#context;
-    const place = model.locate(uid);
+    const place = model.locate(topicName, uid, offset, this.#cursors.get(topicName)?.topic);
     const published = this.#context.published(uid);
     if (place === undefined || published === undefined) this.#fail(`message ${uid} was never accepted`);
     const { topic, ordinal } = place;
     const entry = topic.entry(ordinal);
-    if (topic.name !== topicName || published.topic !== topicName)
+    if (topic.name !== topicName || (published.topic !== topicName && !entry.isLetter))
       this.#fail(`message ${uid} of ${topic.name} came as one of ${topicName}`);
     if (published.pad !== pad) this.#fail(`message ${uid} has another payload than was published`);
     if (offset !== (topic.hasHistory ? ordinal : 0)) this.#fail(`message ${uid} has offset ${offset}, its place is ${ordinal}`);
-    const { recovered, ...facts } = meta ?? {};
+    const { recovered, attempt, ...facts } = meta ?? {};
     if (!isDeepStrictEqual(facts, entry.meta ?? {}))
       this.#fail(`message ${uid} has meta ${JSON.stringify(meta)}, due is ${JSON.stringify(entry.meta)}`);
+    if (this.#group !== null) {
+      this.#group.message(topic, ordinal, attempt ?? 0);
+      this.#context.givenOnce(`${topic.epoch} ${this.#group.name} ${ordinal} ${attempt ?? 0}`);
+      if (recovered === true) this.#fail(`message ${ordinal} of a group is marked as recovered`);
+      if (attempt !== undefined) this.unanswered.push({ offset, epoch: topic.epoch });
+      return;
+    }
+    if (attempt !== undefined) this.#fail(`message ${ordinal} has an attempt, and we are in no group`);
     const due = this.#script[0];
     if (due !== undefined) {
       if (due.kind !== 'message' || due.ordinal !== ordinal)
@@ -228,6 +253,10 @@ export class SubscriptionView {
   }
 
   event(topicName: string, kind: string, data: unknown): void {
+    if (this.#group !== null && 'group' in (data as object)) {
+      this.#group.event(kind, data, this.isLeaving);
+      return;
+    }
     switch (kind) {
       case 'join':
       case 'leave':
@@ -261,6 +290,10 @@ export class SubscriptionView {
       return;
     }
     if (!this.#policies.has(reason)) this.#fail(`skip by ${reason}, the policy is ${[...this.#policies].join(', ')}`);
+    if (this.#group !== null) {
+      this.#group.dropped(from, to, count);
+      return;
+    }
     const cursor = this.#cursorOfSkip(topicName, from, to, count);
     if (cursor === null) return;
     if (cursor.topic.hasHistory) this.#skipOffsets(cursor, skip);
@@ -409,7 +442,9 @@ export class SubscriptionView {
     }
     if (restored === undefined) this.#fail(`lost names epoch ${epoch}, and no lane was replaced`);
     if (offset !== 0) this.#fail(`a restarted lane goes on from 0, not ${offset}`);
-    this.#cursors.set(this.name, { topic: restored.topic as TopicModel, position: 0 });
+    const topic = restored.topic as TopicModel;
+    this.#cursors.set(this.name, { topic, position: 0 });
+    this.#group?.restarted(topic, model.streams.get(this.name) as TopicModel[]);
     this.#presenceIndex = 0;
   }
 
@@ -441,7 +476,7 @@ export class SubscriptionView {
 
   /** A publish of ours is answered: our own copy came first. */
   requireOwnCopy(entry: Entry, topic: TopicModel): void {
-    if (this.isLeaving || (this.#unplacedSkips.get(topic.name) ?? 0) > 0) return;
+    if (this.#group !== null || this.isLeaving || (this.#unplacedSkips.get(topic.name) ?? 0) > 0) return;
     if (entry.order <= this.#order || this.#policies.has('pause') || entry.excluded === this.#context.session) return;
     const cursor = this.#cursors.get(topic.name);
     if (cursor === undefined) {
@@ -462,6 +497,10 @@ export class SubscriptionView {
     for (const { topic, mayBeLost } of this.#cursors.values()) {
       if (topic.isDead && mayBeLost !== true) this.#fail(`the lane of ${topic.name} died, and no lost event came`);
     }
+    if (this.#group !== null) {
+      this.#requireGiven('the end');
+      return;
+    }
     if (!this.isPattern) {
       const cursor = this.#cursors.get(this.name) as Cursor;
       this.#account(cursor, cursor.topic.log.length, 'the end');
@@ -476,7 +515,7 @@ export class SubscriptionView {
 
   /** Last position, for a reconnect. Null without history. */
   get position(): { readonly epoch: string; readonly offset: number } | null {
-    const cursor = this.#cursors.get(this.name);
+    const cursor = this.#group === null ? this.#cursors.get(this.name) : undefined;
     return cursor?.topic.hasHistory ? { epoch: cursor.topic.epoch, offset: cursor.position } : null;
   }
 
@@ -499,6 +538,12 @@ export class SubscriptionView {
     const count = this.#unplacedSkips.get(topicName) ?? 0;
     if (count > 0) this.#unplacedSkips.set(topicName, count - 1);
     return count > 0;
+  }
+
+  /** What our group has given us has come. */
+  #requireGiven(when: string, itemIndex?: number): void {
+    const missing = this.#group?.missing(when, itemIndex) ?? null;
+    if (missing !== null) this.#miss(missing);
   }
 
   #miss(what: string): void {

@@ -41,8 +41,11 @@ export const TOPICS = [
   'lonely.1',
   'small.1',
   'old.1',
+  'grave.1',
 ];
-export const PATTERNS = ['a.*', '>', 'plain.>', '*.1', '$sys.>', 'tiny.*'];
+/** Where some groups send their dead letters. */
+export const GRAVEYARD = 'grave.1';
+export const PATTERNS = ['a.*', '>', 'plain.>', '*.1', '$sys.>', 'tiny.*', '$dead.>'];
 
 const TOPIC_RULES: readonly TopicRule[] = [
   { match: 'tiny.>', history: { count: 3 } },
@@ -54,6 +57,7 @@ const TOPIC_RULES: readonly TopicRule[] = [
   { match: 'lonely.>', presence: false },
   { match: 'small.>', maxPayloadBytes: 40 },
   { match: 'old.>', history: { ageMs: 1_000 } },
+  { match: '$dead.>', history: { count: 10, bytes: 2_000, ageMs: 15_000 } },
 ];
 
 const HISTORY_BYTES_UNBOUND = 16_777_216;
@@ -67,9 +71,15 @@ export const BAD_OPTIONS: readonly { readonly type: number; readonly options: re
   { type: MessageType.SUBSCRIBE, options: [{ policy: 'none' }] },
   { type: MessageType.SUBSCRIBE, options: [{ since: { epoch: 'e', offset: 1 }, last: 1 }] },
   { type: MessageType.SUBSCRIBE, options: [{ presence: 'everything' }] },
+  { type: MessageType.SUBSCRIBE, options: [{ ack: true }] },
+  { type: MessageType.SUBSCRIBE, options: [{ group: 'g', last: 1 }] },
+  { type: MessageType.SUBSCRIBE, options: [{ group: 'g', ack: true, deadLetter: '$dead.x' }] },
+  { type: MessageType.ACK, options: [{ offset: 0 }] },
+  { type: MessageType.ACK, options: [null] },
   { type: MessageType.HISTORY, options: [{ limit: 0 }] },
   { type: MessageType.PRESENCE, options: [{ countOnly: 'yes' }] },
-  { type: MessageType.CALL, options: ['method', null, null] },
+  { type: MessageType.CALL, options: [5, null, null] },
+  { type: MessageType.CALL, options: ['method', { deadlineMs: 0 }, null] },
   { type: MessageType.REGISTER, options: [{ version: 1 }] },
 ];
 
@@ -140,6 +150,7 @@ export function worldConfig(prng: Prng): WorldConfig {
       presenceGraceMs: 1_500,
       presenceMembersMax: prng.pick([3, 50, 50]),
       presenceBytesMax: 100,
+      groups: { groupsPerTopicMax: prng.pick([1, 3, 3]), groupPendingMax: prng.pick([2, 4, 50]) },
     },
     transport: {
       windowBytes: prng.pick([100, 400, 4_000]),

@@ -16,6 +16,7 @@ export const UNSUBSCRIBE = 4;
 export const HISTORY = 10;
 export const PRESENCE = 11;
 export const PING = 14;
+export const ACK = 18;
 export const OK = 32;
 export const ERROR = 33;
 export const MESSAGE = 34;

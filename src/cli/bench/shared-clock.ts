@@ -5,26 +5,11 @@
  * system wide: the difference is a constant, measured once here. That keeps the hot path at one fast call and no BigInt.
  */
 
-const CALIBRATION_ROUNDS = 16;
+import { clockOriginUs } from '../../telemetry/clock-origin.ts';
 
-const offsetUs = calibrate();
+const offsetUs = clockOriginUs();
 
 /** Hot. */
 export function nowUs(): number {
   return performance.now() * 1000 + offsetUs;
-}
-
-function calibrate(): number {
-  let bestSpanMs = Number.POSITIVE_INFINITY;
-  let bestOffsetUs = 0;
-  for (let round = 0; round < CALIBRATION_ROUNDS; round++) {
-    const beforeMs = performance.now();
-    const sharedNs = process.hrtime.bigint();
-    const afterMs = performance.now();
-    // The tightest bracket has the least chance of an interruption between the two readings.
-    if (afterMs - beforeMs >= bestSpanMs) continue;
-    bestSpanMs = afterMs - beforeMs;
-    bestOffsetUs = Number(sharedNs) / 1000 - ((beforeMs + afterMs) / 2) * 1000;
-  }
-  return bestOffsetUs;
 }

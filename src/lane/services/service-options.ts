@@ -7,6 +7,10 @@ export interface ServiceOptions {
   readonly instancesMax: number;
   /** In flight and waiting; over it CALL is answered OVERLOADED. */
   readonly callsMax: number;
+  /** Per session, of calls that want no answer: the front, which counts the others, never hears of their end. Over it: LIMIT. */
+  readonly callsPendingMax: number;
+  /** Of a CALL and of each part of its result; over it: TOO_LARGE. A record must fit into the egress ring. */
+  readonly payloadBytesMax: number;
   /** For a CALL that names none. */
   readonly callDeadlineMsDefault: number;
   /** A CALL that asks for more is refused: BAD_REQUEST. */

@@ -14,6 +14,12 @@ export interface WorkflowOptions {
   readonly runBytesMax: number;
   /** Steps with a CALL in flight; over it steps wait. */
   readonly stepsInFlightMax: number;
+  /** Largest CALL: a message like any client's. */
+  readonly messageBytesMax: number;
+  /** A run's input, and one step's result: with the head of a message or of a journal's entry they still fit into one record. */
+  readonly partBytesMax: number;
+  /** A step is a CALL, and asks for no more time than a CALL may. */
+  readonly timeoutMsMax: number;
   /** Told with OVERLOADED. */
   readonly retryAfterMs: number;
 }

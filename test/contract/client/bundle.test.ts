@@ -1,32 +1,47 @@
-/** The built file that users get, against the small relay; and what is in it. */
+/** The built files that users get, against the small relay; and what is in them. */
 import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
-import { bundleClient, GZIP_BYTES_MAX } from '../../../scripts/build-client.ts';
-import type * as sdk from '../../../src/client/index.ts';
+import { bundleClient, CLIENT_ENTRIES, type ClientEntry } from '../../../scripts/build-client.ts';
+import type * as full from '../../../src/client/full.ts';
+import type * as topics from '../../../src/client/index.ts';
 import { clientContract } from './client.contract.ts';
 import { MiniRelay } from './mini-relay.ts';
+import { serviceContract } from './service.contract.ts';
+import { workflowContract } from './workflow.contract.ts';
 
-const { code, gzipBytes } = await bundleClient();
-const file = `${t.testdir({})}/relay-client.js`;
-writeFileSync(file, code);
-const bundle = (await import(pathToFileURL(file).href)) as typeof sdk;
+const directory = t.testdir({});
 
-t.ok(gzipBytes <= GZIP_BYTES_MAX, `${gzipBytes} bytes gzipped, ${GZIP_BYTES_MAX} allowed`);
-t.notMatch(
-  new TextDecoder().decode(code),
-  /\bfrom\s*["']|\brequire\(|\beval\(|new Function|process\.|node:/,
-  'no dependency, no Node, no code made from text',
-);
-t.same(Object.keys(bundle).sort(), ['CLOSE_CODES', 'Extension', 'RelayError', 'WIRE_ERRORS', 'createClient']);
+async function load<T>(entry: ClientEntry): Promise<T> {
+  const { code, gzipBytes } = await bundleClient(entry);
+  const file = `${directory}/${entry.file}.js`;
+  writeFileSync(file, code);
+  t.ok(gzipBytes <= entry.gzipBytesMax, `${entry.file}: ${gzipBytes} bytes gzipped, ${entry.gzipBytesMax} allowed`);
+  t.notMatch(
+    new TextDecoder().decode(code),
+    /\bfrom\s*["']|\brequire\(|\beval\(|new Function|process\.|node:/,
+    'no dependency, no Node, no code made from text',
+  );
+  return (await import(pathToFileURL(file).href)) as T;
+}
 
-await clientContract(t, async () => {
+function openRelay() {
   const relay = new MiniRelay({ latencyMs: () => Math.random() * 3 });
   return {
-    createClient: bundle.createClient,
     options: { url: 'ws://mini.test', webSocket: relay.WebSocket },
     prefix: 'contract',
     cutAll: () => relay.cutAll(),
     close: async () => {},
   };
-});
+}
+
+const topicsBundle = await load<typeof topics>(CLIENT_ENTRIES.topics);
+const fullBundle = await load<typeof full>(CLIENT_ENTRIES.full);
+const EXPORTS = ['CLOSE_CODES', 'Extension', 'RelayError', 'WIRE_ERRORS', 'createClient'];
+t.same(Object.keys(topicsBundle).sort(), EXPORTS);
+t.same(Object.keys(fullBundle).sort(), [...EXPORTS, 'CallStream', 'FullClient', 'ServiceError'].sort());
+
+await clientContract(t, async () => ({ ...openRelay(), createClient: topicsBundle.createClient }));
+await clientContract(t, async () => ({ ...openRelay(), createClient: fullBundle.createClient }));
+await serviceContract(t, async () => ({ ...openRelay(), createClient: fullBundle.createClient }));
+await workflowContract(t, async () => ({ ...openRelay(), createClient: fullBundle.createClient }));

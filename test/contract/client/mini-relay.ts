@@ -1,6 +1,6 @@
 /**
  * MiniRelay: just enough of a relay, in memory, to hold a client against: streams with history, recovery, keys, patterns, presence
- * counts, and the faults a network has. Its WebSockets are class instances, its time is what it is given, so it runs under a seed too.
+ * counts, services and workflows (in files of their own), and the faults a network has. Its WebSockets are class instances, its time is what it is given, so it runs under a seed too.
  *
  * Written from docs/protocol.md, not from the server's code: where the two disagree, one of them is wrong.
  */
@@ -8,6 +8,8 @@ import type { Timers, WebSocketConstructor, WebSocketLike } from '../../../src/c
 import { pack, unpackMany } from '../../../src/protocol/codec.ts';
 import { matches } from '../../../src/protocol/names.ts';
 import { MessageType } from '../../../src/protocol/types.ts';
+import { MiniServices } from './mini-services.ts';
+import { MiniWorkflows } from './mini-workflows.ts';
 
 interface Kept {
   readonly offset: number;
@@ -50,6 +52,8 @@ export class MiniRelay {
   readonly topics = new Map<string, Topic>();
   readonly timers: Timers;
   readonly latencyMs: () => number;
+  readonly services: MiniServices;
+  readonly workflows: MiniWorkflows;
   /** False: connects fail. */
   isUp = true;
   #refuses: () => boolean;
@@ -70,6 +74,11 @@ export class MiniRelay {
     this.#historyMax = historyMax;
     this.#recoveryMax = recoveryMax;
     this.#refuses = refuses;
+    this.services = new MiniServices(timers);
+    this.workflows = new MiniWorkflows(this.services, {
+      publishOwn: (topic, payload) => void this.#publish(null, [MessageType.PUBLISH, 0, topic, null, payload]),
+      position: (topic) => this.topic(topic),
+    });
     const relay = this;
     this.WebSocket = class extends MiniConnection {
       constructor() {
@@ -131,17 +140,27 @@ export class MiniRelay {
         return;
       case MessageType.UNSUBSCRIBE:
         connection.subs.delete(command[2] as string);
+        connection.groups.delete(command[2] as string);
         ok(null);
+        return;
+      case MessageType.ACK:
+        ok(null); // One member a group, and no timeouts.
         return;
       case MessageType.HISTORY: {
         const topic = this.topic(command[2] as string);
-        const messages = topic.log.map(({ offset, meta, payload }) => [offset, meta, payload]);
+        const { since, limit = 100 } = (command[3] ?? {}) as { since?: { epoch: string; offset: number }; limit?: number };
+        if (since !== undefined && since.epoch !== topic.epoch) {
+          connection.say([MessageType.ERROR, id, 112, 'another epoch', null]);
+          return;
+        }
+        const wanted = topic.log.filter(({ offset }) => offset > (since?.offset ?? 0));
+        const messages = wanted.slice(0, limit).map(({ offset, meta, payload }) => [offset, meta, payload]);
         ok({
           epoch: topic.epoch,
           first: topic.log[0]?.offset ?? topic.offset + 1,
           offset: topic.offset,
           messages,
-          more: false,
+          more: wanted.length > messages.length,
         });
         return;
       }
@@ -156,11 +175,12 @@ export class MiniRelay {
         ok({ timeUs: 0 });
         return;
       default:
+        if (this.services.handle(connection, command, ok) || this.workflows.handle(connection, command, ok)) return;
         connection.say([MessageType.ERROR, id, 100, 'not supported', null]);
     }
   }
 
-  #publish(publisher: MiniConnection, [, , name, options, payload]: unknown[]): object {
+  #publish(publisher: MiniConnection | null, [, , name, options, payload]: unknown[]): object {
     const topic = this.topic(name as string);
     const { key, headers, echo } = (options ?? {}) as { key?: string; headers?: object; echo?: boolean };
     const known = key === undefined ? undefined : topic.keys.get(key);
@@ -173,7 +193,8 @@ export class MiniRelay {
     for (const connection of this.connections) {
       if (echo === false && connection === publisher) continue;
       for (const sub of connection.subs) {
-        if (sub === topic.name) connection.say([MessageType.MESSAGE, topic.sub, null, kept.offset, kept.meta, payload]);
+        const meta = connection.groups.has(sub) ? { ...kept.meta, attempt: 1 } : kept.meta;
+        if (sub === topic.name) connection.say([MessageType.MESSAGE, topic.sub, null, kept.offset, meta, payload]);
         else if (matches(sub, topic.name))
           connection.say([MessageType.MESSAGE, this.#patternSub(sub), topic.name, kept.offset, kept.meta, payload]);
       }
@@ -182,8 +203,9 @@ export class MiniRelay {
   }
 
   #subscribe(connection: MiniConnection, [, , name, options]: unknown[], ok: (result: unknown) => void): void {
-    const { since, last } = (options ?? {}) as { since?: { epoch: string; offset: number }; last?: number };
+    const { since, last, ack } = (options ?? {}) as { since?: { epoch: string; offset: number }; last?: number; ack?: boolean };
     connection.subs.add(name as string);
+    if (ack === true) connection.groups.add(name as string);
     if (/[*>]/.test(name as string)) {
       ok({
         sub: this.#patternSub(name as string),
@@ -233,6 +255,8 @@ class MiniConnection implements WebSocketLike {
   onclose: ((event: never) => void) | null = null;
   name = '';
   readonly subs = new Set<string>();
+  /** Topics on which it is in a group with ack. */
+  readonly groups = new Set<string>();
   readonly #relay: MiniRelay;
   #isOpen = true;
   #saying: Uint8Array[] = [];
@@ -278,6 +302,7 @@ class MiniConnection implements WebSocketLike {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#relay.connections.delete(this);
+    this.#relay.services.gone(this);
     this.#relay.timers.setTimeout(() => this.onclose?.({ code, reason } as never), 1);
   }
 
@@ -285,6 +310,7 @@ class MiniConnection implements WebSocketLike {
   goSilent(): void {
     this.#isOpen = false;
     this.#relay.connections.delete(this);
+    this.#relay.services.gone(this);
   }
 
   #queue: (() => void)[] = [];

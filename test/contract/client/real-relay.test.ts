@@ -4,15 +4,25 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer, type Socket } from 'node:net';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
-import { bundleClient } from '../../../scripts/build-client.ts';
+import { bundleClient, CLIENT_ENTRIES, type ClientEntry } from '../../../scripts/build-client.ts';
 import { loadConfig } from '../../../src/app/config.ts';
 import { Relay } from '../../../src/app/relay.ts';
-import * as source from '../../../src/client/index.ts';
+import * as full from '../../../src/client/full.ts';
+import * as topics from '../../../src/client/index.ts';
 import { type ClientUnderTest, clientContract } from './client.contract.ts';
+import { serviceContract } from './service.contract.ts';
+import { workflowContract } from './workflow.contract.ts';
 
-const file = `${t.testdir({})}/relay-client.js`;
-writeFileSync(file, (await bundleClient()).code);
-const bundle = (await import(pathToFileURL(file).href)) as typeof source;
+const directory = t.testdir({});
+
+async function load<T>(entry: ClientEntry): Promise<T> {
+  const path = `${directory}/${entry.file}.js`;
+  writeFileSync(path, (await bundleClient(entry)).code);
+  return (await import(pathToFileURL(path).href)) as T;
+}
+
+const topicsBundle = await load<typeof topics>(CLIENT_ENTRIES.topics);
+const fullBundle = await load<typeof full>(CLIENT_ENTRIES.full);
 
 async function startRelay(): Promise<Relay> {
   const flags = '--port 0 --ops-port 0 --lanes 1 --log-level error --drain-window-ms 0 --drain-deadline-ms 200'.split(' ');
@@ -59,28 +69,34 @@ const relay = await startRelay();
 t.teardown(() => relay.drain());
 let round = 0;
 
+/** Every test has a proxy and a name prefix of its own. */
+const openThrough = <C extends topics.Client>(createClient: (options: topics.ClientOptions) => C) => {
+  return async (): Promise<ClientUnderTest<C>> => {
+    const proxy = await startProxy(relay.port);
+    return {
+      createClient,
+      options: { url: `ws://127.0.0.1:${proxy.port}` },
+      prefix: `contract.${++round}`,
+      cutAll: proxy.cut,
+      close: proxy.close,
+    };
+  };
+};
+
+t.test('source against the real relay: topics', (t) => clientContract(t, openThrough(topics.createClient)));
+t.test('build against the real relay: topics', (t) => clientContract(t, openThrough(topicsBundle.createClient)));
 for (const [name, { createClient }] of [
-  ['source', source],
-  ['build', bundle],
+  ['source', full],
+  ['build', fullBundle],
 ] as const) {
-  t.test(`${name} against the real relay`, async (t) => {
-    await clientContract(t, async (): Promise<ClientUnderTest> => {
-      const proxy = await startProxy(relay.port);
-      return {
-        createClient,
-        options: { url: `ws://127.0.0.1:${proxy.port}` },
-        prefix: `contract.${++round}`,
-        cutAll: proxy.cut,
-        close: proxy.close,
-      };
-    });
-  });
+  t.test(`${name} against the real relay: services`, (t) => serviceContract(t, openThrough(createClient)));
+  t.test(`${name} against the real relay: workflows`, (t) => workflowContract(t, openThrough(createClient)));
 }
 
 t.test('a relay that goes away and comes back: GOAWAY, the slot, and a stream that says it began anew', async (t) => {
   const first = await startRelay();
   const proxy = await startProxy(first.port);
-  const client = source.createClient({ url: `ws://127.0.0.1:${proxy.port}`, client: 'stays', reconnect: { capMs: 100 } });
+  const client = topics.createClient({ url: `ws://127.0.0.1:${proxy.port}`, client: 'stays', reconnect: { capMs: 100 } });
   const states: string[] = [];
   client.on('state', (state) => states.push(state.name));
   await client.connect();
@@ -104,7 +120,7 @@ t.test('a relay that goes away and comes back: GOAWAY, the slot, and a stream th
 t.test('nobody listens: refused connects are retried, and close() ends it', async (t) => {
   const proxy = await startProxy(1);
   await proxy.close();
-  const client = source.createClient({ url: `ws://127.0.0.1:${proxy.port}`, reconnect: { baseMs: 5, capMs: 20 } });
+  const client = topics.createClient({ url: `ws://127.0.0.1:${proxy.port}`, reconnect: { baseMs: 5, capMs: 20 } });
   const attempts: number[] = [];
   const third = new Promise<void>((resolve) => {
     client.on('state', (state) => {

@@ -245,6 +245,11 @@ for (const { name, sources, want } of [
     want: 'messageBytesMax + 16 must be at most an eighth of ingressRingBytes: a record must fit into the ring wherever it starts; got messageBytesMax=131057 (--message-bytes-max), ingressRingBytes=1048576 (default)',
   },
   {
+    name: 'a message that cannot go out again',
+    sources: { argv: ['--message-bytes-max=524288', '--ingress-ring-bytes=8388608'] },
+    want: 'messageBytesMax + 4096 must be at most an eighth of egressRingBytes: what a call or a step brings in goes out again as one record; got messageBytesMax=524288 (--message-bytes-max), egressRingBytes=4194304 (default)',
+  },
+  {
     name: 'a payload that cannot wait',
     sources: { argv: ['--send-queue-bytes-max=32768', '--recovery-bytes-max=32768', '--payload-bytes-max=32769'] },
     want: [
@@ -403,4 +408,44 @@ t.test('the parts are told what the configuration says', async (t) => {
   const topics = new TopicConfigs(lane.topicRules);
   t.match(topics.resolve('any'), { maxPayloadBytes: 1000, presence: true }, 'payloadBytesMax reaches every topic');
   t.match(topics.resolve('big.one'), { maxPayloadBytes: 1000, presence: false });
+});
+
+// ---- workflow definitions
+
+const WORKFLOW = { name: 'w', version: 1, stages: [{ name: 'a', service: 's', method: 'm' }] };
+
+t.test('workflow definitions: all problems of all of them at once, each with its place', async (t) => {
+  const workflows = [WORKFLOW, { ...WORKFLOW, version: 0, stages: [{ name: 'a', service: 's' }] }, 7, WORKFLOW];
+  const { config, problems } = load({ file: JSON.stringify({ workflows, port: 'x' }) });
+  t.equal(config, null);
+  t.match(problems, [
+    /^relay\.json: port must be/,
+    /^relay\.json: workflows\[1\]\.version must be an integer/,
+    /^relay\.json: workflows\[1\]\.stages\[0\]\.method must be/,
+    /^relay\.json: workflows\[2\]\.a definition must be a map, got 7/,
+    /^relay\.json: workflows\[3\]: w version 1 stands at relay\.json: workflows\[0\] already/,
+  ]);
+});
+
+t.test('workflow definitions: bounds of other settings hold for them', async (t) => {
+  const slow = { ...WORKFLOW, stages: [{ name: 'a', service: 's', method: 'm', timeoutMs: 50_000 }] };
+  const argv = [
+    `--workflows=${JSON.stringify([slow, { ...slow, version: 2 }])}`,
+    '--call-deadline-ms-max=30000',
+    '--workflow-definitions-max=1',
+  ];
+  t.match(load({ argv }).problems, [
+    /^--workflows\[0\]\.stages\[0\]\.timeoutMs must be an integer in \[1, 30000\]/,
+    /^--workflows\[1\]/,
+    /^--workflows must have at most workflowDefinitionsMax definitions; got 2, workflowDefinitionsMax=1 \(--workflow-definitions-max\)/,
+  ]);
+});
+
+t.test('workflow definitions reach the lanes as they are', async (t) => {
+  const { config } = load({ argv: [`--workflows=${JSON.stringify([WORKFLOW])}`] });
+  if (config === null) throw new Error('the configuration is valid');
+  const { workflows } = laneOptions(config, { index: 0, laneCount: 1, seed: 3, firstSub: 2, life: 0 });
+  t.same(workflows.definitions, [WORKFLOW]);
+  t.equal(workflows.partBytesMax, config.messageBytesMax - 4_096);
+  t.equal(workflows.timeoutMsMax, config.callDeadlineMsMax);
 });

@@ -1,7 +1,7 @@
 /** docs/client.md: its examples run, and its table of options is the code's. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { type Client, type ClientOptions, createClient } from '../../../src/client/index.ts';
+import { type ClientOptions, createClient, type FullClient, ServiceError } from '../../../src/client/full.ts';
 import { fillOptions } from '../../../src/client/options.ts';
 import { MiniRelay } from '../../contract/client/mini-relay.ts';
 import { forbidUnhandledRejections } from './harness.ts';
@@ -11,6 +11,8 @@ const examples = [...page.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => c
 
 /** Long enough for an example's own work on a relay in memory; most of their loops have no end. */
 const EXAMPLE_MS = 60;
+
+const V1 = { version: '1.0.0' };
 
 /** What the examples leave to their reader. */
 const READER = {
@@ -25,6 +27,8 @@ const READER = {
   askForAccess() {},
   tryLater() {},
   console: { log() {}, warn() {} },
+  ServiceError,
+  fetch: async () => ({ text: async () => '' }),
 };
 
 t.ok(examples.length >= 12, 'the examples are found');
@@ -33,8 +37,8 @@ for (const [index, code] of examples.entries()) {
   t.test(`example ${index + 1}: ${code.trim().split('\n')[0]}`, async (t) => {
     forbidUnhandledRejections(t);
     const relay = new MiniRelay();
-    const clients: Client[] = [];
-    const connectTo = (options: ClientOptions): Client => {
+    const clients: FullClient[] = [];
+    const connectTo = (options: ClientOptions): FullClient => {
       const client = createClient({ ...options, webSocket: relay.WebSocket });
       clients.push(client);
       return client;
@@ -46,6 +50,26 @@ for (const [index, code] of examples.entries()) {
     };
     await clients[0]?.connect();
     for (const topic of ['orders', 'orders.new', 'prices', 'scores', 'chat.lobby']) void clients[0]?.publish(topic, 'x');
+    // What the examples call, follow and start, where they do not serve or define it themselves.
+    const server = code.includes('.service(') ? null : connectTo({ url: READER.url });
+    await server?.connect();
+    await server?.service('math', { add: ([left, right]: number[]) => (left as number) + (right as number) }, V1).ready();
+    await server
+      ?.service(
+        'reports',
+        {
+          rows: async function* () {
+            yield { isLast: true };
+          },
+        },
+        V1,
+      )
+      .ready();
+    if (server !== null && !code.includes('.define(')) {
+      const stages = [{ name: 'sum', service: 'math', method: 'add' }];
+      await server.workflow('digest').define({ name: 'digest', version: 1, stages });
+      await server.workflow('digest').start([1, 2]);
+    }
     const AsyncFunction = (async () => {}).constructor as new (...args: string[]) => (...args: unknown[]) => Promise<void>;
     const run = new AsyncFunction(...Object.keys(names), code.replace(/^import .*$/gm, ''));
     let failure: unknown;

@@ -5,6 +5,7 @@
  */
 import type { Test } from 'tap';
 import type { Clock } from '../../../src/base/clock.ts';
+import * as full from '../../../src/client/full.ts';
 import { type Client, type ClientOptions, createClient } from '../../../src/client/index.ts';
 import type { Timers, WebSocketConstructor, WebSocketLike } from '../../../src/client/platform.ts';
 import { pack, unpackMany } from '../../../src/protocol/codec.ts';
@@ -154,14 +155,18 @@ export class FakeNet {
   }
 
   client(options: Partial<ClientOptions> = {}): Client {
-    return createClient({
+    return createClient(this.#filled(options));
+  }
+
+  #filled(options: Partial<ClientOptions>): ClientOptions {
+    return {
       url: 'ws://relay.test',
       webSocket: this.WebSocket,
       clock: this.time,
       timers: this.time,
       random: () => this.randomValue,
       ...options,
-    });
+    };
   }
 
   /** Answers the HELLO of the newest socket. */
@@ -178,6 +183,13 @@ export class FakeNet {
     const client = this.client(options);
     void client.connect();
     return { client, socket: await this.welcome(welcome) };
+  }
+
+  /** A client with services and workflows, connected. */
+  async openFull(options: Partial<ClientOptions> = {}): Promise<{ client: full.FullClient; socket: FakeSocket }> {
+    const client = full.createClient(this.#filled(options));
+    void client.connect();
+    return { client, socket: await this.welcome() };
   }
 
   /** Closes without flushing. What is left then is a leak: the count of timers that nobody took back. */

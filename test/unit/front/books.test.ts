@@ -4,7 +4,7 @@ import { CallLedger } from '../../../src/front/call-ledger.ts';
 import { LaneQueries } from '../../../src/front/lane-queries.ts';
 import { MemoryJournal } from '../../../src/front/memory-journal.ts';
 import { Registrations } from '../../../src/front/registrations.ts';
-import { pack } from '../../../src/protocol/codec.ts';
+import { pack, unpack } from '../../../src/protocol/codec.ts';
 
 t.test('the ledger knows each call once, and gives those of a dead lane back', async (t) => {
   const ledger = new CallLedger();
@@ -31,7 +31,9 @@ t.test('a query is answered once, when its last lane has spoken', async (t) => {
   const query = queries.begin(7, 3, 'services', 3);
   t.equal(queries.answered(query, 0, pack(['a'])), null);
   t.equal(queries.answered(query, 2, pack([])), null);
-  t.same(queries.answered(query, 1, pack(['b', 'c'])), { session: 7, id: 3, result: { services: ['a', 'b', 'c'] } });
+  const answer = queries.answered(query, 1, pack(['b', 'c']));
+  t.match(answer, { session: 7, id: 3 });
+  t.same(unpack(answer?.frame ?? pack(null)), [32, 3, { services: ['a', 'b', 'c'] }]);
   t.equal(queries.answered(query, 1, pack(['late'])), null, 'an answer too many is dropped');
   t.equal(queries.count, 0);
 });

@@ -7,9 +7,21 @@ import { Rig } from './http-rig.ts';
 /** Frames that are right as bytes and answered with an error here, and which. */
 const REFUSED: Readonly<Record<string, number>> = {
   UNSUBSCRIBE: 103, // Nobody has subscribed to the pattern.
+  START: 103, // Nobody has defined the workflow.
+  RUN: 103,
+  ACK: 103, // Nobody is a member of a group.
+  'ACK of several, to be given again later': 103,
   'HELLO without options': 112, // HELLO was said.
   'HELLO with everything': 112,
+  CALL: 109, // Nobody serves anything here.
+  'CALL with every option, and one nobody knows': 109,
+  'CALL without options, its method in a longer form than need be': 109,
+  DEREGISTER: 103,
+  HEARTBEAT: 103,
+  'HEARTBEAT without options': 103,
 };
+/** Nobody waits for an answer to these: they have none, where nothing is wrong with them. */
+const UNANSWERED = ['RETURN', 'CANCEL', 'CREDIT'];
 
 function isOfClient(frame: GoldenFrame): boolean {
   return SPEC_BY_TYPE[frame.value[0] as number]?.sender === 'client';
@@ -33,6 +45,7 @@ for (const frame of GOLDEN_FRAMES.filter((candidate) => candidate.type !== 'HELL
     const idOnWire = spec?.hasId ? id : 0;
     if (!isOfClient(frame)) t.match(replies, [[33, idOnWire, 100, /is the relay's to send/]]);
     else if (spec?.supported === false) t.match(replies, [[33, frame.type === 'RETURN' ? 0 : id, 100, /is not supported/]]);
+    else if (UNANSWERED.includes(frame.type)) t.same(replies, []);
     else if (frame.name in REFUSED) t.match(replies, [[33, id, REFUSED[frame.name]]]);
     else if (id === 0) t.same(replies, [], 'id 0: success is silent');
     else t.match(replies, [[32, id]]);
@@ -45,5 +58,5 @@ t.test('all of them in one WebSocket message get the same answers', async (t) =>
   const apart = converse(frames.map(frameBytes));
   const inShort = (replies: unknown[][]): unknown[][] => replies.map(([type, id]) => [type, id]).sort();
   t.same(inShort(together), inShort(apart));
-  t.equal(together.length, frames.length);
+  t.equal(together.length, frames.filter(({ type }) => !UNANSWERED.includes(type)).length);
 });

@@ -166,6 +166,12 @@ export class WebSocketClient {
     this.#rig.run();
   }
 
+  /** The connection ends. */
+  leave(): void {
+    this.#rig.front.onClose(this.#session, 1006);
+    this.#rig.run();
+  }
+
   /** Messages of this type, decoded. */
   received(type: number): unknown[][] {
     return this.frames.flatMap((frame) => unpackMany(frame) as unknown[][]).filter((message) => message[0] === type);

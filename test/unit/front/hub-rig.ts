@@ -134,6 +134,13 @@ export class HubRig {
     return this.hub.join(peer.session, sub, topic, 0, joinFlags(policy, flags), restore);
   }
 
+  /** One MESSAGE of sub 2 to one member: its queue group has chosen it. */
+  deliver(peer: Peer, offset: number, options: FrameOptions & { readonly bytes?: number } = {}): void {
+    const { bytes, sub = 2 } = options;
+    const message = bytes === undefined ? messageFrame(offset, options) : messageOfBytes(offset, bytes, options);
+    this.drain((frame) => this.hub.deliver(peer.session, sub, frame(message)));
+  }
+
   /** As one drain of the egress ring: the frames live in memory that is used again afterwards. */
   drain(act: (frame: (bytes: Uint8Array) => Uint8Array) => void): void {
     const ring = new Uint8Array(new SharedArrayBuffer(65_536));

@@ -8,6 +8,7 @@ import type { LaneOptions } from '../../../src/lane/lane-options.ts';
 import { pack, unpack } from '../../../src/protocol/codec.ts';
 import { MessageHeader, readHeader } from '../../../src/protocol/header.ts';
 import {
+  commandRecord,
   type Egress,
   EgressKind,
   FANOUT_HEAD_BYTES,
@@ -15,6 +16,7 @@ import {
   JOIN_HEAD_BYTES,
   JoinFlag,
   LEAVE_HEAD_BYTES,
+  PAIR_HEAD_BYTES,
   RESUME_HEAD_BYTES,
   SEND_HEAD_BYTES,
   withNumbers,
@@ -35,9 +37,10 @@ type Message = any[];
 
 /** One egress record, decoded. `message` is null where the record carries none. */
 export interface Out {
-  readonly kind: 'send' | 'fanout' | 'join' | 'leave';
+  readonly kind: 'send' | 'fanout' | 'join' | 'leave' | 'answer' | 'registered' | 'unregistered' | 'deliver' | 'request';
   /** 0 for a fan-out. */
   readonly session: number;
+  /** Of answers the query, of registrations the instance. */
   readonly sub: number;
   /** Fan-outs: who does not get it. */
   readonly excluded: number;
@@ -101,12 +104,15 @@ export class LaneRig {
     this.open(session);
     const header = new MessageHeader();
     readHeader(message, 0, message.length, header);
-    return this.#handle(IngressKind.COMMAND, withNumbers(session, hashBytes(message, header.keyStart, header.keyEnd), message));
+    return this.#handle(
+      IngressKind.COMMAND,
+      commandRecord(session, hashBytes(message, header.keyStart, header.keyEnd), 0, message),
+    );
   }
 
   patternCommand(session: number, sub: number, message: Message): Out[] {
     this.open(session);
-    return this.#handle(IngressKind.PATTERN_COMMAND, withNumbers(session, sub, pack(message)));
+    return this.#handle(IngressKind.PATTERN_COMMAND, commandRecord(session, sub, 0, pack(message)));
   }
 
   /** The answer's third element, or the code of an error. Fails where there is no answer. */
@@ -169,6 +175,13 @@ export class LaneRig {
     return this.#handle(kind, payload);
   }
 
+  /** Time passes, then what is due. No tick. */
+  wait(ms: number): Out[] {
+    this.nowMs += ms;
+    this.#lane.runTimers(this.nowMs);
+    return this.#take();
+  }
+
   /** Time passes, then the lane's tick. */
   advance(ms: number): Out[] {
     this.nowMs += ms;
@@ -206,6 +219,10 @@ function decode(kind: number, payload: Uint8Array): Out {
         flags: view.getUint32(8, true),
         ...messageAt(payload, FANOUT_HEAD_BYTES),
       };
+    case EgressKind.DELIVER:
+      return { ...none, kind: 'deliver', session: first, sub: second, ...messageAt(payload, PAIR_HEAD_BYTES) };
+    case EgressKind.REQUEST:
+      return { ...none, kind: 'request', ...messageAt(payload, PAIR_HEAD_BYTES) };
     case EgressKind.LEAVE:
       return { ...none, kind: 'leave', session: first, sub: second, ...messageAt(payload, LEAVE_HEAD_BYTES) };
     case EgressKind.JOIN: {
@@ -217,6 +234,12 @@ function decode(kind: number, payload: Uint8Array): Out {
       const state = isResumed ? new DataView(restore.buffer).getFloat64(0, true) : restore.length === 0 ? null : unpack(restore);
       return { ...none, kind: 'join', session: first, sub: second, flags, ...messageAt(payload, frameStart), restore: state };
     }
+    case EgressKind.ANSWER:
+      return { ...none, kind: 'answer', sub: first, flags: second, ...messageAt(payload, PAIR_HEAD_BYTES) };
+    case EgressKind.REGISTERED:
+      return { ...none, kind: 'registered', session: first, sub: second, ...messageAt(payload, PAIR_HEAD_BYTES) };
+    case EgressKind.UNREGISTERED:
+      return { ...none, kind: 'unregistered', session: first, sub: second, ...messageAt(payload, PAIR_HEAD_BYTES) };
     default:
       throw new Error(`unexpected egress record ${kind}`);
   }

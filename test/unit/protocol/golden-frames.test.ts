@@ -4,7 +4,17 @@ import { isFramesSectionCurrent } from '../../../scripts/generate-protocol-frame
 import { readMessages } from '../../../src/client/codec.ts';
 import { pack, unpack, unpackMany } from '../../../src/protocol/codec.ts';
 import { WIRE_ERRORS } from '../../../src/protocol/codes.ts';
-import { encodeMessage, encodeOk, encodePublishOk, messageBytesMax, publishResultPrefix } from '../../../src/protocol/encode.ts';
+import {
+  encodeInvoke,
+  encodeMessage,
+  encodeOk,
+  encodePublishOk,
+  encodeResult,
+  invokeBytesMax,
+  messageBytesMax,
+  publishResultPrefix,
+  RESULT_HEAD_BYTES_MAX,
+} from '../../../src/protocol/encode.ts';
 import { HeaderFault, MessageHeader, readHeader, scanMessage } from '../../../src/protocol/header.ts';
 import { checkName, NameKind } from '../../../src/protocol/names.ts';
 import { SKIP_TRUNCATED, skipValue } from '../../../src/protocol/skip.ts';
@@ -173,6 +183,55 @@ t.test('encodeOk and encodePublishOk write the golden OKs', async (t) => {
     const prefix = publishResultPrefix(epoch, duplicate);
     t.equal(hex(target.subarray(0, encodePublishOk(target, 0, frame.value[1] as number, prefix, offset))), hex(bytes));
   }
+});
+
+t.test('encodeInvoke and encodeResult write the golden INVOKEs and RESULTs', async (t) => {
+  for (const frame of GOLDEN_FRAMES.filter(({ type }) => type === 'INVOKE' || type === 'RESULT')) {
+    const bytes = frameBytes(frame);
+    const payloadStart = elementStarts(frame, bytes).at(-2)!;
+    const source = Uint8Array.of(0xee, ...bytes.subarray(payloadStart), 0xee);
+    const target = new Uint8Array(bytes.length + 60).fill(0xee);
+    const [, id, service, method, options] = frame.value as [number, number, string, string, Record<string, unknown>];
+    let end: number;
+    if (frame.type === 'RESULT') {
+      end = encodeResult(target, 5, id, frame.value[2] as boolean, source, 1, source.length - 1);
+      t.ok(end - 5 <= RESULT_HEAD_BYTES_MAX + source.length - 2, 'inside the bound');
+    } else {
+      const {
+        deadlineMs,
+        caller,
+        headers,
+        window = 0,
+      } = options as { deadlineMs: number; caller: string; headers?: object; window?: number };
+      const invocation = {
+        callId: id,
+        serviceBytes: TEXT.encode(service),
+        methodBytes: TEXT.encode(method),
+        callerBytes: TEXT.encode(caller),
+        headers: headers === undefined ? null : pack(headers),
+        window,
+      };
+      end = encodeInvoke(target, 5, invocation, deadlineMs, source, 1, source.length - 1);
+      t.ok(end - 5 <= invokeBytesMax(invocation, source.length - 2), 'inside the bound');
+    }
+    t.equal(hex(target.subarray(5, end)), hex(bytes), frame.name);
+    t.same([target[4], target[end]], [0xee, 0xee], 'nothing beside it is touched');
+  }
+});
+
+t.test('the longest INVOKE is inside its bound', async (t) => {
+  const long = new Uint8Array(255).fill(0x61);
+  const invocation = {
+    callId: Number.MAX_SAFE_INTEGER,
+    serviceBytes: long,
+    methodBytes: long,
+    callerBytes: long,
+    headers: new Uint8Array(1_024).fill(0xc0),
+    window: 1_048_576,
+  };
+  const target = new Uint8Array(4_096);
+  const end = encodeInvoke(target, 0, invocation, 86_400_000, long, 0, 255);
+  t.ok(end <= invokeBytesMax(invocation, 255), `${end}`);
 });
 
 t.test('golden ERRORs carry codes of the table', async (t) => {

@@ -2,6 +2,7 @@
 import t from 'tap';
 import { pack } from '../../../src/protocol/codec.ts';
 import {
+  ackOptions,
   checkPatternOptions,
   decodeOptions,
   hasNoOptions,
@@ -15,7 +16,9 @@ import {
 
 const PRESENCE_BYTES_MAX = 64;
 const FOREVER = Number.POSITIVE_INFINITY;
-const NO_SUBSCRIBE = { since: null, last: 0, presence: undefined, watch: false, policy: null, conflateBy: null };
+const NO_SUBSCRIBE = { since: null, last: 0, presence: undefined, watch: false, policy: null, conflateBy: null, group: null };
+const GROUP = { name: 'g', ack: false, ackTimeoutMs: 30_000, maxAttempts: 5, deadLetter: null, maxInFlight: 16 };
+const NO_ACK = { offsets: [7], epoch: null, requeue: false, delayMs: 0 };
 const NO_PUBLISH = { key: null, headers: null, ttlMs: FOREVER, echo: null };
 const EPOCH = 'e'.repeat(64);
 
@@ -24,6 +27,7 @@ const readers: Readonly<Record<string, (options: OptionMap) => unknown>> = {
   subscribe: (options) => subscribeOptions(options, PRESENCE_BYTES_MAX),
   history: (options) => historyOptions(options, 100, 1_000),
   presence: presenceQueryOptions,
+  ack: ackOptions,
   hello: helloOptions,
 };
 
@@ -93,6 +97,53 @@ for (const { of, name, options, want } of [
     want: { ...NO_SUBSCRIBE, policy },
   })),
   { of: 'subscribe', name: 'conflateBy', options: { conflateBy: 'symbol' }, want: { ...NO_SUBSCRIBE, conflateBy: 'symbol' } },
+  { of: 'subscribe', name: 'a group', options: { group: 'g' }, want: { ...NO_SUBSCRIBE, group: GROUP } },
+  {
+    of: 'subscribe',
+    name: 'a group of 128 bytes that says what it does not want',
+    options: { group: 'g'.repeat(128), ack: false, presence: false, policy: 'dropOldest', deadLetter: null },
+    want: { ...NO_SUBSCRIBE, policy: 'dropOldest', group: { ...GROUP, name: 'g'.repeat(128) } },
+  },
+  {
+    of: 'subscribe',
+    name: 'a group with ack and its defaults',
+    options: { group: 'g', ack: true },
+    want: { ...NO_SUBSCRIBE, group: { ...GROUP, ack: true } },
+  },
+  {
+    of: 'subscribe',
+    name: 'a group with the least of everything',
+    options: { group: 'g', ack: true, ackTimeoutMs: 100, maxAttempts: 1, maxInFlight: 1, deadLetter: 'd', policy: 'disconnect' },
+    want: {
+      ...NO_SUBSCRIBE,
+      policy: 'disconnect',
+      group: { name: 'g', ack: true, ackTimeoutMs: 100, maxAttempts: 1, maxInFlight: 1, deadLetter: 'd' },
+    },
+  },
+  {
+    of: 'subscribe',
+    name: 'a group with the most of everything',
+    options: { group: 'g', ack: true, ackTimeoutMs: 3_600_000, maxAttempts: 1_000, maxInFlight: 1_000 },
+    want: {
+      ...NO_SUBSCRIBE,
+      group: { ...GROUP, ack: true, ackTimeoutMs: 3_600_000, maxAttempts: 1_000, maxInFlight: 1_000 },
+    },
+  },
+
+  { of: 'ack', name: 'an offset', options: { offset: 7 }, want: NO_ACK },
+  {
+    of: 'ack',
+    name: 'offsets, and an epoch',
+    options: { offsets: [7, 9], epoch: 'e' },
+    want: { ...NO_ACK, offsets: [7, 9], epoch: 'e' },
+  },
+  { of: 'ack', name: 'a requeue', options: { offset: 7, requeue: true }, want: { ...NO_ACK, requeue: true } },
+  {
+    of: 'ack',
+    name: 'a requeue for later',
+    options: { offset: 7, requeue: true, delayMs: 3_600_000 },
+    want: { ...NO_ACK, requeue: true, delayMs: 3_600_000 },
+  },
 
   { of: 'history', name: 'nothing', options: {}, want: { since: null, limit: 100, reverse: false } },
   {
@@ -220,6 +271,76 @@ for (const { of, name, options, text, code = 'BAD_REQUEST' } of [
   { of: 'subscribe', name: 'a policy of 0', options: { policy: 0 }, text: /policy must be one of/ },
   { of: 'subscribe', name: 'an empty conflateBy', options: { conflateBy: '' }, text: /conflateBy must be/ },
 
+  { of: 'subscribe', name: 'a group of 1', options: { group: 1 }, text: /group must be a string of 1 to 128/ },
+  { of: 'subscribe', name: 'an empty group', options: { group: '' }, text: /group must be/ },
+  { of: 'subscribe', name: 'a group of 129 bytes', options: { group: 'g'.repeat(129) }, text: /group must be/ },
+  { of: 'subscribe', name: 'ack of 1', options: { group: 'g', ack: 1 }, text: /ack must be true or false/ },
+  { of: 'subscribe', name: 'ack without a group', options: { ack: true }, text: /ack needs a group/ },
+  {
+    of: 'subscribe',
+    name: 'a window without ack',
+    options: { group: 'g', maxInFlight: 4 },
+    text: /maxInFlight needs a group with ack/,
+  },
+  {
+    of: 'subscribe',
+    name: 'a timeout without a group',
+    options: { ackTimeoutMs: 4_000 },
+    text: /ackTimeoutMs needs a group with ack/,
+  },
+  { of: 'subscribe', name: 'attempts without ack', options: { group: 'g', maxAttempts: 2 }, text: /maxAttempts needs/ },
+  {
+    of: 'subscribe',
+    name: 'dead letters without ack',
+    options: { group: 'g', ack: false, deadLetter: 'd' },
+    text: /deadLetter needs/,
+  },
+  ...[
+    { name: 'a timeout of 99 ms', options: { ackTimeoutMs: 99 }, text: /ackTimeoutMs must be an integer in \[100, 3600000\]/ },
+    { name: 'a timeout over an hour', options: { ackTimeoutMs: 3_600_001 }, text: /ackTimeoutMs must be/ },
+    { name: 'no attempts', options: { maxAttempts: 0 }, text: /maxAttempts must be an integer in \[1, 1000\]/ },
+    { name: 'a window of 0', options: { maxInFlight: 0 }, text: /maxInFlight must be an integer in \[1, 1000\]/ },
+    { name: 'a window of 1001', options: { maxInFlight: 1_001 }, text: /maxInFlight must be/ },
+    { name: 'half a window', options: { maxInFlight: 0.5 }, text: /maxInFlight must be/ },
+    {
+      name: 'a dead-letter topic that is none',
+      options: { deadLetter: 'a..b' },
+      text: /bad deadLetter: a token must not be empty/,
+    },
+    { name: 'a pattern for dead letters', options: { deadLetter: 'a.*' }, text: /deadLetter must be a topic, not a pattern/ },
+    {
+      name: 'a dead-letter topic of the relay’s',
+      options: { deadLetter: '$dead.x' },
+      text: /deadLetter must not begin with '\$'/,
+    },
+    { name: 'a dead-letter topic of 5', options: { deadLetter: 5 }, text: /deadLetter must be a string/ },
+    { name: 'a group with since', options: { since: { epoch: 'e', offset: 1 } }, text: /group subscription has no since/ },
+    { name: 'a group with last', options: { last: 0 }, text: /group subscription has no last/ },
+    { name: 'a group with presence', options: { presence: 'watch' }, text: /group subscription has no presence/ },
+    { name: 'a group with conflateBy', options: { conflateBy: 'k' }, text: /group subscription has no conflateBy/ },
+    { name: 'a group that pauses', options: { policy: 'pause' }, text: /group subscription has no policy 'pause'/ },
+    { name: 'a group that conflates', options: { policy: 'conflate' }, text: /no policy 'conflate'/ },
+    { name: 'a group with ack that drops', options: { policy: 'dropOldest' }, text: /no policy 'dropOldest' with ack/ },
+  ].map(({ name, options, text }) => ({ of: 'subscribe', name, options: { group: 'g', ack: true, ...options }, text })),
+
+  { of: 'ack', name: 'nothing', options: {}, text: /either offset or offsets/ },
+  { of: 'ack', name: 'both', options: { offset: 1, offsets: [2] }, text: /either offset or offsets/ },
+  { of: 'ack', name: 'offset 0', options: { offset: 0 }, text: /offset must be an integer in \[1,/ },
+  { of: 'ack', name: 'an offset of text', options: { offset: '1' }, text: /offset must be/ },
+  { of: 'ack', name: 'no offsets', options: { offsets: [] }, text: /offsets must be a list of 1 to 1000/ },
+  { of: 'ack', name: 'offsets in a map', options: { offsets: { 0: 1 } }, text: /offsets must be a list/ },
+  {
+    of: 'ack',
+    name: '1001 offsets',
+    options: { offsets: Array.from({ length: 1_001 }, () => 1) },
+    text: /offsets must be a list/,
+  },
+  { of: 'ack', name: 'text among offsets', options: { offsets: [1, 'x'] }, text: /offsets must be an integer/ },
+  { of: 'ack', name: 'a delay without requeue', options: { offset: 1, delayMs: 5 }, text: /delayMs needs requeue/ },
+  { of: 'ack', name: 'a delay over an hour', options: { offset: 1, requeue: true, delayMs: 3_600_001 }, text: /delayMs must be/ },
+  { of: 'ack', name: 'requeue of 1', options: { offset: 1, requeue: 1 }, text: /requeue must be true or false/ },
+  { of: 'ack', name: 'an epoch of 7', options: { offset: 1, epoch: 7 }, text: /epoch must be/ },
+
   { of: 'history', name: 'a limit of 0', options: { limit: 0 }, text: /limit must be an integer in \[1, 1000\]/ },
   { of: 'history', name: 'a limit over the bound', options: { limit: 1_001 }, text: /limit must be/ },
   { of: 'history', name: 'reverse of text', options: { reverse: 'true' }, text: /reverse must be true or false/ },
@@ -243,6 +364,7 @@ for (const { name, options, text } of [
   { name: 'presence', options: { presence: true }, text: /no presence/ },
   { name: 'presence to watch', options: { presence: 'watch' }, text: /no presence/ },
   { name: 'pause', options: { policy: 'pause' }, text: /'pause' needs one topic/ },
+  { name: 'a group', options: { group: 'g' }, text: /a pattern subscription has no group/ },
 ]) {
   t.test(`a pattern may not ask for ${name}`, async (t) => {
     t.throws(() => checkPatternOptions(subscribeOptions(options, PRESENCE_BYTES_MAX)), {

@@ -1,0 +1,174 @@
+/**
+ * The relay's latencies, put together from the threads that record them: windows, reports, the interval log; the event loop's delay.
+ *
+ * Thread: main. A turn a second; everything else happens when somebody asks.
+ */
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import type { RelayClock } from '../base/clock.ts';
+import { LatencyCounts } from '../telemetry/latency-counts.ts';
+import type { LatencyHistogram } from '../telemetry/latency-histogram.ts';
+import { LatencyLog } from '../telemetry/latency-log.ts';
+import { LatencyWindows, WINDOW_NAMES, type WindowName } from '../telemetry/latency-windows.ts';
+import { type FrontLatencies, type LaneLatencies, STAGE_NAMES, type Stage } from '../telemetry/stages.ts';
+
+const TURN_MS = 1_000;
+/** Of the interval log. */
+const LOG_INTERVAL_TURNS = 10;
+/** How finely the event loop is watched: a timer that often. */
+const EVENT_LOOP_RESOLUTION_MS = 20;
+const NS_PER_MS = 1e6;
+
+export interface LatencyFigures {
+  readonly count: number;
+  readonly p50: number;
+  readonly p90: number;
+  readonly p95: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly max: number;
+  readonly mean: number;
+}
+
+/** GET /latency. Milliseconds. */
+export interface LatencyReport {
+  readonly unit: 'ms';
+  readonly stages: Readonly<Record<Stage, Readonly<Record<WindowName, LatencyFigures>>>>;
+}
+
+export class RelayTelemetry {
+  readonly #clock: RelayClock;
+  readonly #sources: Readonly<Record<Stage, readonly LatencyCounts[]>>;
+  readonly #windows: Readonly<Record<Stage, LatencyWindows>>;
+  readonly #eventLoop: IntervalHistogram;
+  #turnAtMs: number;
+  #turns = 0;
+  #report: LatencyReport | null = null;
+  #log: { readonly lines: LatencyLog; readonly before: Map<Stage, LatencyCounts>; fromMs: number } | null = null;
+
+  constructor(clock: RelayClock, front: FrontLatencies, lanes: readonly LaneLatencies[]) {
+    this.#clock = clock;
+    this.#turnAtMs = clock.monotonicMs() + TURN_MS;
+    const sourcesOf = (stage: Stage): LatencyCounts[] =>
+      [front, ...lanes].flatMap((threads) => {
+        const counts = (threads as Partial<Record<Stage, LatencyCounts>>)[stage];
+        return counts === undefined ? [] : [counts];
+      });
+    this.#sources = byStage(sourcesOf);
+    this.#windows = byStage((stage) => new LatencyWindows(this.#sources[stage]));
+    this.#eventLoop = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS });
+    this.#eventLoop.enable();
+  }
+
+  /** A few times a second. */
+  tick(): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs < this.#turnAtMs) return;
+    // A turn that came late is one turn: the counts in it are those of a longer second.
+    this.#turnAtMs = nowMs + TURN_MS;
+    this.#turns++;
+    for (const stage of STAGE_NAMES) this.#windows[stage].turn();
+    this.#report = null;
+    if (this.#turns % LOG_INTERVAL_TURNS === 0) this.#writeLog();
+  }
+
+  /** Kept until the next turn: many who look cost as much as one. */
+  report(): LatencyReport {
+    this.#report ??= {
+      unit: 'ms',
+      stages: byStage((stage) => {
+        const figures = WINDOW_NAMES.map((window) => [window, figuresOf(this.#windows[stage].counts(window))]);
+        return Object.fromEntries(figures) as Record<WindowName, LatencyFigures>;
+      }),
+    };
+    return this.#report;
+  }
+
+  /** Everything since the start, of all threads: the caller's own copy. */
+  counts(stage: Stage): LatencyCounts {
+    return this.#windows[stage].counts('start');
+  }
+
+  /** The HDR curve: `[percentile, milliseconds]`, denser towards 100. */
+  curve(stage: Stage, window: WindowName): readonly (readonly [percentile: number, ms: number])[] {
+    return using(this.#windows[stage].counts(window), (histogram) =>
+      histogram.count === 0
+        ? []
+        : CURVE_PERCENTILES.map((percentile) => [percentile, histogram.percentileUs(percentile) / 1_000] as const),
+    );
+  }
+
+  /** The text that HdrHistogram's plotter reads. */
+  hgrm(stage: Stage, window: WindowName): string {
+    return using(this.#windows[stage].counts(window), (histogram) => histogram.toHgrm());
+  }
+
+  /** Of the main thread, since it was asked last. */
+  takeEventLoopDelayMs(): { readonly p50: number; readonly p99: number; readonly max: number } {
+    const delay = this.#eventLoop;
+    // The monitor counts its own timer's period; what is over it is delay.
+    const ms = (ns: number): number => Math.max(0, ns / NS_PER_MS - EVENT_LOOP_RESOLUTION_MS);
+    const figures =
+      delay.count === 0
+        ? { p50: 0, p99: 0, max: 0 }
+        : { p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max) };
+    delay.reset();
+    return figures;
+  }
+
+  /** From now on an interval log goes to `write`, every ten seconds. */
+  logTo(write: (line: string) => void): void {
+    const nowMs = this.#clock.nowMs();
+    this.#log = { lines: new LatencyLog(write, nowMs), before: new Map(), fromMs: nowMs };
+  }
+
+  close(): void {
+    this.#eventLoop.disable();
+    this.#writeLog();
+  }
+
+  #writeLog(): void {
+    const log = this.#log;
+    if (log === null) return;
+    const toMs = this.#clock.nowMs();
+    for (const stage of STAGE_NAMES) {
+      const now = this.counts(stage);
+      const interval = new LatencyCounts();
+      interval.setDifference(now, log.before.get(stage) ?? new LatencyCounts());
+      log.before.set(stage, now);
+      using(interval, (histogram) => {
+        if (histogram.count > 0) log.lines.write(stage, histogram, log.fromMs, toMs);
+      });
+    }
+    log.fromMs = toMs;
+  }
+}
+
+/** Five points to each halving of what is left, down to one in 10,000. */
+const CURVE_PERCENTILES: readonly number[] = [
+  0,
+  ...Array.from({ length: 66 }, (_, index) => 100 - 100 * 2 ** (-(index + 1) / 5)).filter((percentile) => percentile < 99.99),
+  99.99,
+  100,
+];
+
+function byStage<T>(make: (stage: Stage) => T): Readonly<Record<Stage, T>> {
+  return Object.fromEntries(STAGE_NAMES.map((stage) => [stage, make(stage)])) as Record<Stage, T>;
+}
+
+function using<T>(counts: LatencyCounts, read: (histogram: LatencyHistogram) => T): T {
+  const histogram = counts.toHistogram();
+  try {
+    return read(histogram);
+  } finally {
+    histogram.destroy(); // Memory of WebAssembly is nobody's to collect.
+  }
+}
+
+function figuresOf(counts: LatencyCounts): LatencyFigures {
+  return using(counts, (histogram) => {
+    const { count } = histogram;
+    const ms = (percentile: number): number => histogram.percentileUs(percentile) / 1_000;
+    const mean = count === 0 ? 0 : Math.round(counts.sumUs / count) / 1_000;
+    return { count, p50: ms(50), p90: ms(90), p95: ms(95), p99: ms(99), p999: ms(99.9), max: histogram.maxUs / 1_000, mean };
+  });
+}
