@@ -12,6 +12,8 @@ import { OpsServer } from '../transport/ops-server.ts';
 import { UwsServer } from '../transport/uws-server.ts';
 import { frontOptions, httpOptions, laneOptions, type RelayConfig } from './config.ts';
 import { healthOf, type RelayHealth } from './health.ts';
+import { opsPageFiles } from './ops-page.ts';
+import { OpsStateReader } from './ops-state.ts';
 import { relayMetrics } from './relay-metrics.ts';
 
 /** Time-driven work of front, lanes and gateway: fine enough for timeouts in seconds, coarse enough to cost nothing. */
@@ -31,6 +33,7 @@ export class Relay {
   readonly laneCount: number;
   readonly #server: UwsServer;
   readonly #ops: OpsServer | null;
+  readonly #opsState: OpsStateReader;
   #ticker: NodeJS.Timeout | null = null;
   #state: 'new' | 'ready' | 'draining' | 'stopped' = 'new';
   port = 0;
@@ -68,12 +71,18 @@ export class Relay {
     this.front = new Front(frontOptions(config), this.lanes, systemClock);
     this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock);
     this.#server = new UwsServer(config, this.front, this.gateway);
+    this.#opsState = new OpsStateReader(this, systemClock);
     this.#ops =
       config.opsPort === 0
         ? null
         : new OpsServer(
             { host: config.opsHost, port: config.opsPort },
-            { health: () => this.health(), metrics: () => relayMetrics(this) },
+            {
+              health: () => this.health(),
+              metrics: () => relayMetrics(this),
+              state: () => this.#opsState.state(),
+              page: opsPageFiles,
+            },
           );
   }
 
@@ -84,6 +93,7 @@ export class Relay {
       this.front.tick();
       this.lanes.tick();
       this.gateway.tick();
+      this.#opsState.tick();
     }, TICK_MS);
     try {
       this.port = await this.#server.listen();

@@ -14,6 +14,7 @@ const COMMANDS: Readonly<
     about: 'subscribe to a topic or pattern and print what comes',
     load: async () => (await import('./pub-sub.ts')).subscribe,
   },
+  top: { about: 'watch a running relay in the terminal', load: async () => (await import('./top.ts')).top },
   bench: { about: 'open-loop load generator', load: async () => (await import('./bench/command.ts')).benchCommand },
   doctor: {
     about: 'check this machine and, with --url, a running relay',

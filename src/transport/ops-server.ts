@@ -1,8 +1,9 @@
 /**
- * The ops door, on a port of its own (loopback by default): /livez, /readyz, /metrics.
+ * The ops door, on a port of its own (loopback by default): /livez, /readyz, /metrics, the ops page under /ops/ and its data at /ops/state.
  *
  * Thread: main. Reads, decides nothing. Not for clients: it has no limits of its own.
  */
+import type { OpsState } from '../ops/ops-state.ts';
 import { loadUws } from './uws.ts';
 import { statusLine } from './uws-server.ts';
 import type { UwsApp, UwsListenSocket, UwsModule, UwsResponse } from './uws-types.ts';
@@ -11,7 +12,36 @@ export interface OpsSources {
   health(): { readonly live: boolean; readonly ready: boolean };
   /** Prometheus text. */
   metrics(): Promise<string>;
+  /** What the page shows: asked for once a second by everybody who looks. */
+  state(): OpsState;
+  /** The page's files by their names under /ops/; '' is the page itself. Asked for at the first request only. */
+  page(): Promise<ReadonlyMap<string, OpsPageFile>>;
 }
+
+export interface OpsPageFile {
+  readonly contentType: string;
+  readonly body: Uint8Array;
+}
+
+/**
+ * The page loads nothing but its own files, and nobody may frame it or read it from another origin. No 'unsafe-inline': its styles are
+ * classes, and what a script sets on an element's style object is not inline to a browser.
+ */
+const PAGE_HEADERS: readonly (readonly [name: string, value: string])[] = [
+  [
+    'Content-Security-Policy',
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  ],
+  ['X-Content-Type-Options', 'nosniff'],
+  ['X-Frame-Options', 'DENY'],
+  ['Referrer-Policy', 'no-referrer'],
+  ['Cross-Origin-Opener-Policy', 'same-origin'],
+  ['Cross-Origin-Resource-Policy', 'same-origin'],
+  ['Permissions-Policy', 'camera=(), geolocation=(), microphone=()'],
+];
+
+const TEXT = 'text/plain; charset=utf-8';
+const WHAT_IS_HERE = 'here are /livez, /readyz, /metrics and, for people, /ops/\n';
 
 export class OpsServer {
   readonly #uws: UwsModule = loadUws();
@@ -30,23 +60,25 @@ export class OpsServer {
       const health = sources.health();
       answer(response, health.ready ? 200 : 503, 'application/json', JSON.stringify(health));
     });
-    this.#app.get('/metrics', (response) => {
-      let aborted = false;
-      response.onAborted(() => {
-        aborted = true;
-      });
-      sources.metrics().then(
-        (text) => {
-          if (!aborted) answer(response, 200, 'text/plain; version=0.0.4; charset=utf-8', text);
-        },
-        (error: unknown) => {
-          if (!aborted) answer(response, 500, 'text/plain; charset=utf-8', `metrics could not be read: ${String(error)}\n`);
-        },
-      );
-    });
-    this.#app.any('/*', (response) =>
-      answer(response, 404, 'text/plain; charset=utf-8', 'here are /livez, /readyz and /metrics\n'),
+    this.#app.get('/metrics', (response) =>
+      answerLater(response, 'the metrics', sources.metrics(), (text) =>
+        answer(response, 200, 'text/plain; version=0.0.4; charset=utf-8', text),
+      ),
     );
+    this.#app.get('/ops/state', (response) =>
+      answer(response, 200, 'application/json', JSON.stringify(sources.state()), PAGE_HEADERS),
+    );
+    // Relative addresses in the page need the slash.
+    this.#app.get('/ops', (response) => answer(response, 308, TEXT, 'see /ops/\n', [['Location', '/ops/']]));
+    this.#app.get('/ops/*', (response, request) => {
+      const name = request.getUrl().slice('/ops/'.length); // Now: the request is gone when the files are there.
+      answerLater(response, 'the ops page', sources.page(), (files) => {
+        const file = files.get(name);
+        if (file === undefined) answer(response, 404, TEXT, WHAT_IS_HERE);
+        else answer(response, 200, file.contentType, file.body, PAGE_HEADERS);
+      });
+    });
+    this.#app.any('/*', (response) => answer(response, 404, TEXT, WHAT_IS_HERE));
   }
 
   listen(): Promise<number> {
@@ -74,12 +106,32 @@ export class OpsServer {
   }
 }
 
-function answer(response: UwsResponse, status: number, contentType: string, body: string): void {
+function answer(
+  response: UwsResponse,
+  status: number,
+  contentType: string,
+  body: string | Uint8Array,
+  headers: readonly (readonly [name: string, value: string])[] = [],
+): void {
   response.cork(() => {
-    response
-      .writeStatus(statusLine(status))
-      .writeHeader('Content-Type', contentType)
-      .writeHeader('Cache-Control', 'no-store')
-      .end(body);
+    response.writeStatus(statusLine(status)).writeHeader('Content-Type', contentType).writeHeader('Cache-Control', 'no-store');
+    for (const [name, value] of headers) response.writeHeader(name, value);
+    response.end(body);
   });
+}
+
+/** Whoever asked may be gone before the answer is there; then nothing may be said any more. */
+function answerLater<T>(response: UwsResponse, what: string, answering: Promise<T>, say: (value: T) => void): void {
+  let aborted = false;
+  response.onAborted(() => {
+    aborted = true;
+  });
+  answering.then(
+    (value) => {
+      if (!aborted) say(value);
+    },
+    (error: unknown) => {
+      if (!aborted) answer(response, 500, TEXT, `${what} could not be read: ${String(error)}\n`);
+    },
+  );
 }
