@@ -28,6 +28,7 @@ type Part = string | readonly [style: Style, text: string];
 type FrameLine = readonly Part[];
 
 interface Section {
+  readonly title: string;
   readonly head: FrameLine;
   readonly rows: readonly FrameLine[];
   /** Rows that it gets while others get one. Default 1. */
@@ -117,6 +118,7 @@ function latencySection(state: OpsState, window: LatencyWindow): Section {
     return [stage === 'publishToLastWrite' ? [['bold', text]] : [text]];
   });
   return {
+    title: 'latency',
     head: [['dim', `${`LATENCY ms, ${window}`.padEnd(21)}${cells(['COUNT', 'P50', 'P95', 'P99', 'P99.9', 'MAX'])}`]],
     rows: rows.length > 0 ? rows : [['nothing recorded']],
     weight: 3,
@@ -128,6 +130,7 @@ function listSections(state: OpsState): Section[] {
   const drops = Object.entries(state.drops).filter(([, count]) => count > 0);
   if (state.slow.length > 0)
     sections.push({
+      title: 'slow sessions',
       head: [['dim', `${'SLOW SESSIONS'.padEnd(28)}${right('SESSION', 9)}${right('QUEUED', 11)}${right('LAG', 11)}  POLICY`]],
       rows: state.slow.map(({ client, session, queuedBytes, lagMs, policy }) => [
         `${left(client || '(no name)', 28)}${right(String(session), 9)}${right(bytesText(queuedBytes), 11)}${right(durationText(lagMs), 11)}  ${policy}`,
@@ -135,11 +138,13 @@ function listSections(state: OpsState): Section[] {
     });
   if (drops.length > 0)
     sections.push({
+      title: 'drops',
       head: [['dim', 'DROPS '], drops.map(([reason, count]) => `${reason} ${countText(count)}`).join('  ')],
       rows: state.dropTopics.map(([topic, count]) => [`${left(topic, 40)}${right(countText(count), 9)}`]),
     });
   if (state.services.length > 0)
     sections.push({
+      title: 'services',
       head: [
         [
           'dim',
@@ -157,6 +162,7 @@ function listSections(state: OpsState): Section[] {
 
 function lanesSection(state: OpsState): Section {
   return {
+    title: 'lanes',
     head: [
       [
         'dim',
@@ -186,6 +192,7 @@ function lanesSection(state: OpsState): Section {
 
 function workflowsSection({ workflows }: OpsState): Section {
   return {
+    title: 'workflows',
     head: [['dim', 'WORKFLOWS']],
     rows: workflows.map(({ workflow, runs, stages }): FrameLine => {
       const counts = Object.entries(runs).map(([state, count]) => `${countText(count)} ${state}`);
@@ -199,29 +206,35 @@ function workflowsSection({ workflows }: OpsState): Section {
 
 // ---- fitting and painting
 
-/** Every section gets its head and as many rows as there is room for, fairly: a long list may not push out the others. */
+/** Lines that a section must get to be worth its place: its head, and some rows. */
+const SECTION_LINES_MIN = 4;
+const ROWS_MIN = 2;
+
+/** Every section gets its head and some rows, then what is left is shared by weight: a long list may not push out the others. */
 function fit(sections: readonly Section[], room: number): FrameLine[] {
-  // A section that has not even room for its head and one row is left out, last ones first.
-  const shown = sections.slice(0, Math.max(0, Math.floor(room / 2)));
-  const wanted = shown.map(({ rows }) => rows.length);
-  const given = shown.map(() => 0);
-  let left = room - shown.length;
+  if (sections.reduce((sum, { rows }) => sum + 1 + rows.length, 0) <= room)
+    return sections.flatMap(({ head, rows }) => [head, ...rows]);
+  const shown = sections.slice(0, Math.max(1, Math.floor(room / SECTION_LINES_MIN)));
+  const missing = sections.slice(shown.length).map(({ title }) => title);
+  const given = shown.map(({ rows }) => Math.min(ROWS_MIN, rows.length));
+  let left = room - shown.length - (missing.length > 0 ? 1 : 0) - given.reduce((sum, count) => sum + count, 0);
   for (let grew = true; grew && left > 0; ) {
     grew = false;
-    for (const [index, rows] of wanted.entries()) {
-      if (left <= 0 || (given[index] as number) >= rows) continue;
-      const more = Math.min(shown[index]?.weight ?? 1, rows - (given[index] as number), left);
+    for (const [index, { rows, weight }] of shown.entries()) {
+      const more = Math.min(weight ?? 1, rows.length - (given[index] as number), left);
       given[index] = (given[index] as number) + more;
       left -= more;
-      grew = true;
+      grew ||= more > 0;
     }
   }
-  return shown.flatMap(({ head, rows }, index) => {
-    const count = given[index] as number;
-    if (count === rows.length) return [head, ...rows];
-    const shownRows = rows.slice(0, Math.max(0, count - 1));
-    return [head, ...shownRows, [['dim', `  … ${rows.length - shownRows.length} more`] as const]];
-  });
+  const note: FrameLine[] = missing.length > 0 ? [[['dim', `not shown, for want of lines: ${missing.join(', ')}`]]] : [];
+  return [...shown.flatMap((section, index) => cut(section, given[index] as number)), ...note];
+}
+
+function cut({ head, rows }: Section, count: number): FrameLine[] {
+  if (count >= rows.length) return [head, ...rows];
+  const kept = rows.slice(0, Math.max(0, count - 1));
+  return [head, ...kept, [['dim', `  … ${rows.length - kept.length} more`]]];
 }
 
 function paint(line: FrameLine, { width, hasColor }: FrameOptions): string {
