@@ -54,7 +54,7 @@ export const SETTINGS = {
   }),
   opsHost: host('127.0.0.1', {
     group: LISTENING,
-    what: 'Address of the operators’ door: health and metrics. Never meant for the outside.',
+    what: 'Address of the operators’ door: health, metrics and the ops page. Never meant for the outside.',
   }),
   opsPort: integer(8081, [0, 65_535], {
     group: LISTENING,

@@ -14,6 +14,8 @@ export interface Line {
   readonly name: string;
   /** A custom property of app.css. */
   readonly color: string;
+  /** Lines differ by more than their colour. */
+  readonly isDashed?: true;
 }
 
 /** Redrawn on a change of size or theme. */
@@ -97,7 +99,11 @@ export class TimeChart extends Chart {
         y: this.#isLog ? { distr: 3, range: logRange } : { range: (_plot, _min, max) => [0, Math.max(1, (max ?? 0) * 1.1)] },
       },
       axes: [
-        this.axis({ size: X_AXIS_HEIGHT, values: (_plot, ticks) => ticks.map(clockText), space: 90 }),
+        this.axis({
+          size: X_AXIS_HEIGHT,
+          values: (_plot, ticks, _axis, _space, step) => ticks.map((tick) => clockText(tick, step)),
+          space: 70,
+        }),
         this.axis({
           size: Y_AXIS_WIDTH,
           values: (_plot, ticks) => ticks.map((tick) => axisText(tick, this.#isLog)),
@@ -106,10 +112,11 @@ export class TimeChart extends Chart {
       ],
       series: [
         {},
-        ...this.#lines.map(({ name, color }) => ({
+        ...this.#lines.map(({ name, color, isDashed }) => ({
           label: name,
           stroke: this.color(color),
           width: 1.5,
+          ...(isDashed ? { dash: [5, 2] } : {}),
           points: { show: false },
           spanGaps: false,
         })),
@@ -198,6 +205,7 @@ function axisText(tick: number | null, isLog: boolean): string {
   return isLog ? String(Number(tick.toPrecision(3))) : rateText(tick);
 }
 
-function clockText(seconds: number): string {
-  return new Date(seconds * 1_000).toLocaleTimeString('en-GB');
+/** Seconds only where the marks are less than a minute apart. */
+function clockText(seconds: number, stepSeconds: number): string {
+  return new Date(seconds * 1_000).toLocaleTimeString('en-GB').slice(0, stepSeconds < 60 ? 8 : 5);
 }

@@ -10,7 +10,7 @@ const LINES = [
   { name: 'P50', figure: 'p50', color: '--p50' },
   { name: 'P95', figure: 'p95', color: '--p95' },
   { name: 'P99', figure: 'p99', color: '--p99' },
-  { name: 'P99.9', figure: 'p999', color: '--p999' },
+  { name: 'P99.9', figure: 'p999', color: '--p999', isDashed: true },
 ] as const satisfies readonly (Line & { figure: string })[];
 
 const WINDOW_WORDS: Readonly<Record<LatencyWindow, string>> = {

@@ -7,8 +7,8 @@ import { showLegend } from './latency-view.ts';
 import { Series } from './series.ts';
 
 const LINES = [
-  { name: 'publishes', color: '--p50' },
-  { name: 'deliveries', color: '--p95' },
+  { name: 'publishes', color: '--p999', isDashed: true },
+  { name: 'deliveries', color: '--p50' },
 ] as const;
 
 export class TrafficView {
@@ -22,8 +22,8 @@ export class TrafficView {
       `Rates over the last minutes; now ${rateText(rates.publishes)} publishes and ${rateText(rates.deliveries)} deliveries per second`,
     );
     showLegend(byId('rates-legend'), [
-      { name: 'publishes', line: 'p50', value: rateText(rates.publishes) },
-      { name: 'deliveries', line: 'p95', value: rateText(rates.deliveries) },
+      { name: 'publishes', line: 'p999', value: rateText(rates.publishes) },
+      { name: 'deliveries', line: 'p50', value: rateText(rates.deliveries) },
     ]);
     showFacts(byId('rates-list'), [
       { name: 'Bytes in', value: `${bytesText(rates.bytesIn)}/s` },
