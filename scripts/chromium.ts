@@ -25,13 +25,16 @@ export interface Machine {
 const THIS_MACHINE: Machine = {
   has: existsSync,
   isRoot: process.getuid?.() === 0,
-  run: (command, ...args) =>
-    spawnSync(command, args, {
-      // Never the standard output: whoever calls us may print there what is counted.
-      stdio: ['ignore', 2, 2],
+  run: (command, ...args) => {
+    const { status, stdout, stderr, error } = spawnSync(command, args, {
+      encoding: 'utf8',
       timeout: INSTALL_TIMEOUT_MS,
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    }).status === 0,
+    });
+    // Never to the standard output: whoever calls us may print there what is counted.
+    if (status !== 0) process.stderr.write(`${command} ${args.join(' ')} failed: ${error?.message ?? ''}\n${stdout}${stderr}`);
+    return status === 0;
+  },
 };
 
 /** Null: there is none. */

@@ -183,7 +183,7 @@ class Screen {
     }
   }
 
-  /** Over what is there, each line to its end: a screen that is cleared first would flicker. */
+  /** Over what is there, line by line: a screen that is cleared first would flicker. A line is cleared before it, or a full one would lose its end. */
   #draw(): void {
     if (this.#stop.signal.aborted) return;
     const { columns, rows } = process.stdout;
@@ -199,6 +199,6 @@ class Screen {
     });
     while (lines.length < rows - 1) lines.push('');
     lines.push(dim('q quit  w latency window'.slice(0, columns)));
-    process.stdout.write(`${FRAME_BEGIN}${lines.map((line) => `${line}${ESCAPE}K`).join('\r\n')}${FRAME_END}`);
+    process.stdout.write(`${FRAME_BEGIN}${lines.map((line) => `${ESCAPE}K${line}`).join('\r\n')}${FRAME_END}`);
   }
 }

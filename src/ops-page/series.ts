@@ -3,6 +3,9 @@
 /** Ten minutes. */
 export const POINTS_MAX = 600;
 
+/** Silence for longer is a gap: the page was hidden, or the machine asleep. */
+const GAP_SECONDS = 5;
+
 export class Series {
   /** Seconds since 1970, rising. */
   readonly times: number[] = [];
@@ -17,8 +20,9 @@ export class Series {
     const time = timeMs / 1_000;
     // A clock that was set back would draw a line backwards: what lies ahead of it never happened.
     while (this.times.length > 0 && (this.times.at(-1) as number) >= time) this.#drop('pop');
-    this.times.push(time);
-    for (const [index, line] of this.values.entries()) line.push(values[index] ?? null);
+    const last = this.times.at(-1);
+    if (last !== undefined && time - last > GAP_SECONDS) this.#push(last + 1, []);
+    this.#push(time, values);
     while (this.times.length > POINTS_MAX) this.#drop('shift');
   }
 
@@ -29,6 +33,11 @@ export class Series {
   clear(): void {
     this.times.length = 0;
     for (const line of this.values) line.length = 0;
+  }
+
+  #push(time: number, values: readonly (number | null)[]): void {
+    this.times.push(time);
+    for (const [index, line] of this.values.entries()) line.push(values[index] ?? null);
   }
 
   #drop(end: 'pop' | 'shift'): void {

@@ -8,7 +8,8 @@ export function msText(ms: number | undefined): string {
   if (ms >= 100_000) return `${Math.round(ms / 1_000)} s`;
   if (ms >= 100) return Math.round(ms).toLocaleString('en');
   if (ms >= 10) return ms.toFixed(1);
-  return ms.toFixed(ms >= 0.1 || ms === 0 ? 2 : 3);
+  if (ms === 0) return '0';
+  return ms.toFixed(ms >= 0.1 ? 2 : 3);
 }
 
 /** Of latencies, with the unit. */

@@ -26,3 +26,10 @@ t.test('a clock that was set back: what lies ahead of it is forgotten, so that t
   t.same(series.times, [10, 11, 11.5]);
   t.same(series.values, [[10, 11, 99]]);
 });
+
+t.test('a page that was hidden for a while draws no line across it', async (t) => {
+  const series = new Series(1);
+  for (const second of [10, 14, 60]) series.add(second * 1_000, [second]);
+  t.same(series.times, [10, 14, 15, 60]);
+  t.same(series.values, [[10, 14, null, 60]]);
+});

@@ -7,7 +7,7 @@ const HOUR_MS = 3_600_000;
 for (const [write, value, want] of [
   [msText, undefined, '–'],
   [msText, Number.NaN, '–'],
-  [msText, 0, '0.00'],
+  [msText, 0, '0'],
   [msText, 0.0234, '0.023'],
   [msText, 0.345, '0.34'],
   [msText, 9.876, '9.88'],
