@@ -56,7 +56,7 @@ export class TablesView {
     'Services; a name opens its instances',
     [
       { title: 'Service' },
-      { title: 'Health' },
+      { title: 'Health', span: true },
       { title: 'Version' },
       number('Instances'),
       number('In flight'),
