@@ -49,6 +49,7 @@ export async function serve(argv: string[]): Promise<number> {
     // Only now: who reads this line may send a signal at once.
     const lanes = relay.laneCount === 0 ? 'lanes inline' : `${relay.laneCount} ${relay.laneCount === 1 ? 'lane' : 'lanes'}`;
     log.info(`listening on ws://${config.host}:${relay.port}/v1/connect`, { lanes });
-    if (relay.opsPort !== 0) log.info(`ops on http://${config.opsHost}:${relay.opsPort}`, { paths: '/livez /readyz /metrics' });
+    if (relay.opsPort !== 0)
+      log.info(`ops on http://${config.opsHost}:${relay.opsPort}`, { paths: '/ops/ /livez /readyz /metrics' });
   });
 }

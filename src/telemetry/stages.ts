@@ -28,6 +28,10 @@ export const STAGES = {
 export type Stage = keyof typeof STAGES;
 export const STAGE_NAMES = Object.keys(STAGES) as readonly Stage[];
 
+export function isStage(name: string): name is Stage {
+  return Object.hasOwn(STAGES, name);
+}
+
 export const LANE_STAGES = ['ingressWait', 'lane', 'call', 'workflowStage', 'gcPause'] as const satisfies readonly Stage[];
 export const FRONT_STAGES = [
   'egressWait',
