@@ -23,6 +23,7 @@ export async function serve(argv: string[]): Promise<number> {
   };
   process.on('SIGTERM', onEarlySignal);
   process.on('SIGINT', onEarlySignal);
+  log.debug('starting', { node: process.version, process: process.pid });
   const relay = new Relay(config, {
     onLaneEvent: (event) => {
       if (event.kind === 'lost') log.error('lane lost', { lane: event.lane, cause: event.cause });
