@@ -15,7 +15,7 @@ export interface ComposeFacts {
 
 const TOP = ['name', 'services', 'networks', 'volumes'];
 // biome-ignore format: a list of words.
-const SERVICE = ['build', 'image', 'restart', 'read_only', 'cap_drop', 'security_opt', 'environment', 'ports', 'networks', 'ulimits', 'sysctls', 'mem_limit',
+const SERVICE = ['build', 'image', 'restart', 'read_only', 'cap_drop', 'security_opt', 'environment', 'ports', 'networks', 'ulimits', 'mem_limit',
   'stop_grace_period', 'command', 'volumes', 'depends_on'];
 
 export function composeProblems(path: string, text: string, prometheusText: string, facts: ComposeFacts): string[] {
