@@ -317,9 +317,9 @@ function roomOf(path: string): string {
 // ---- the tree
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const FOLDERS = ['src', 'test', 'scripts', 'bench', 'docs', 'examples'];
+const FOLDERS = ['src', 'test', 'scripts', 'bench', 'docs', 'examples', 'deploy', '.github'];
 const SKIPPED_FOLDERS = ['node_modules', '.tap', 'dist', '__pycache__'];
-const TEXT_FILE = /\.(ts|mts|mjs|js|md|py|html|css)$/;
+const TEXT_FILE = /\.(ts|mts|mjs|js|md|py|html|css|yaml|yml|service)$/;
 
 /** The project's own text files: those of the folders above, and the pages beside package.json. */
 export function projectFiles(): SourceFile[] {

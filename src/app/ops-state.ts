@@ -29,7 +29,6 @@ interface Sample {
 
 interface Rates {
   readonly laneUtilisation: readonly number[];
-  readonly eventLoopDelayMs: ProcessState['eventLoopDelayMs'];
   readonly total: RatesState;
   readonly lanePublishes: readonly number[];
   readonly cpu: number;
@@ -60,7 +59,7 @@ export class OpsStateReader {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#sample.atMs < SAMPLE_INTERVAL_MS) return;
     const sample = takeSample(this.#relay, nowMs);
-    this.#rates = ratesBetween(this.#sample, sample, this.#relay.telemetry.takeEventLoopDelayMs());
+    this.#rates = ratesBetween(this.#sample, sample);
     this.#sample = sample;
     this.#probe.tick(nowMs);
   }
@@ -73,6 +72,11 @@ export class OpsStateReader {
       this.#stateAtMs = nowMs;
     }
     return this.#state;
+  }
+
+  /** Share of its time that each lane was at work in the last second. */
+  get laneUtilisation(): readonly number[] {
+    return this.#rates.laneUtilisation;
   }
 
   close(): void {
@@ -105,10 +109,10 @@ export class OpsStateReader {
   }
 }
 
-/** Pauses of the collector are the process's, not a message's: they stand there. */
+/** Pauses of the collector and of the event loop are the process's, not a message's: they stand there. */
 function latencyOf({ telemetry }: Relay): LatencyState {
   const { unit, stages } = telemetry.report();
-  const { gcPause: _gcPause, ...ofMessages } = stages;
+  const { gcPause: _gcPause, eventLoopDelay: _eventLoopDelay, ...ofMessages } = stages;
   return { unit, stages: ofMessages };
 }
 
@@ -133,7 +137,7 @@ function takeSample(relay: Relay, atMs: number): Sample {
   };
 }
 
-function ratesBetween(before: Sample, after: Sample, eventLoopDelayMs = { p50: 0, p99: 0, max: 0 }): Rates {
+function ratesBetween(before: Sample, after: Sample): Rates {
   const seconds = (after.atMs - before.atMs) / 1_000;
   // A lane that was replaced may count anew: less than before is no rate.
   const rate = (from: number, to: number): number => (seconds > 0 ? Math.max(0, to - from) / seconds : 0);
@@ -144,7 +148,6 @@ function ratesBetween(before: Sample, after: Sample, eventLoopDelayMs = { p50: 0
     total,
     lanePublishes: after.lanePublishes.map((count, lane) => rate(before.lanePublishes[lane] ?? 0, count)),
     laneUtilisation: after.laneBusyUs.map((busyUs, lane) => Math.min(1, rate(before.laneBusyUs[lane] ?? 0, busyUs) / 1e6)),
-    eventLoopDelayMs,
     cpu: rate(before.cpuUs, after.cpuUs) / 1e6,
   };
 }
@@ -187,13 +190,15 @@ function lanesOf(relay: Relay, rates: Rates): LaneState[] {
 }
 
 function processOf({ telemetry }: Relay, rates: Rates): ProcessState {
-  const { count, p99, max } = telemetry.report().stages.gcPause.start;
+  const { stages } = telemetry.report();
+  const { count, p99, max } = stages.gcPause.start;
+  const delay = stages.eventLoopDelay['10s'];
   const { rss, heapUsed } = process.memoryUsage();
   return {
     rssBytes: rss,
     heapUsedBytes: heapUsed,
     cpu: rates.cpu,
-    eventLoopDelayMs: rates.eventLoopDelayMs,
+    eventLoopDelayMs: { p50: delay.p50, p99: delay.p99, max: delay.max },
     gcPauseMs: { count, p99, max },
   };
 }

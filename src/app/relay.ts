@@ -135,6 +135,10 @@ export class Relay {
     return this.#server.httpBodiesRefused;
   }
 
+  get laneUtilisation(): readonly number[] {
+    return this.#opsState.laneUtilisation;
+  }
+
   health(): RelayHealth {
     return healthOf(this, this.#state);
   }
