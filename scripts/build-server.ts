@@ -1,5 +1,5 @@
 /**
- * Builds dist/server/: the relay as plain JavaScript, for running it.
+ * Builds dist/server/: the relay as plain JavaScript, for running it, and the ops page that it serves.
  *
  * Why, when Node runs the TypeScript as it is: its type stripper is a WebAssembly module of its own in every thread, which cost 42 MB of
  * resident memory (118 MB against 76 MB idle, one lane; docs/decisions/0003). Development and tests run the sources. Takes 50 ms, so it is done at every start.
@@ -7,6 +7,7 @@
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { writeOpsPage } from './build-ops-page.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const outdir = `${root}dist/server`;
@@ -29,3 +30,4 @@ await build({
   packages: 'external',
   legalComments: 'none',
 });
+await writeOpsPage();

@@ -12,15 +12,17 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 export const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   base: [],
   protocol: ['base'],
+  ops: ['base', 'protocol'],
+  'ops-page': ['base', 'protocol', 'ops'],
   shm: ['base'],
   telemetry: ['base', 'shm'],
   lane: ['base', 'protocol', 'telemetry'],
   pool: ['base', 'protocol', 'shm', 'telemetry', 'lane'],
   front: ['base', 'protocol', 'telemetry'],
-  transport: ['base', 'protocol', 'telemetry', 'front'],
-  app: ['base', 'protocol', 'shm', 'telemetry', 'lane', 'pool', 'front', 'transport'],
+  transport: ['base', 'protocol', 'ops', 'telemetry', 'front'],
+  app: ['base', 'protocol', 'ops', 'shm', 'telemetry', 'lane', 'pool', 'front', 'transport'],
   client: ['base', 'protocol'],
-  cli: ['base', 'protocol', 'shm', 'client', 'app', 'telemetry'],
+  cli: ['base', 'protocol', 'ops', 'shm', 'client', 'app', 'telemetry'],
 };
 
 /** Outside libraries of src/, each with the one room that may import it. */
@@ -30,10 +32,11 @@ export const LIBRARY_ROOMS: Readonly<Record<string, string>> = {
   msgpackr: 'protocol',
   'prom-client': 'telemetry',
   'hdr-histogram-js': 'telemetry',
+  uplot: 'ops-page',
 };
 
 /** Rooms that run in a browser or are deterministic: nothing of Node's. */
-const NODE_FREE_ROOMS = ['base', 'protocol', 'lane', 'client'];
+const NODE_FREE_ROOMS = ['base', 'protocol', 'ops', 'ops-page', 'lane', 'client'];
 
 interface Ban {
   readonly room: string;
@@ -314,9 +317,9 @@ function roomOf(path: string): string {
 // ---- the tree
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const FOLDERS = ['src', 'test', 'scripts', 'bench', 'docs', 'examples'];
+const FOLDERS = ['src', 'test', 'scripts', 'bench', 'docs', 'examples', 'deploy', '.github'];
 const SKIPPED_FOLDERS = ['node_modules', '.tap', 'dist', '__pycache__'];
-const TEXT_FILE = /\.(ts|mts|mjs|js|md|py|html|css)$/;
+const TEXT_FILE = /\.(ts|mts|mjs|js|md|py|html|css|yaml|yml|service)$/;
 
 /** The project's own text files: those of the folders above, and the pages beside package.json. */
 export function projectFiles(): SourceFile[] {

@@ -12,6 +12,7 @@ import { readdirSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { findChromium, installChromium } from './chromium.ts';
 import { readTap } from './tap-output.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -19,12 +20,13 @@ const BIN = `${ROOT}node_modules/.bin`;
 const NODE_FLAGS = ['--disable-warning=ExperimentalWarning'];
 const STEP_TIMEOUT_MS = 180_000;
 const BENCH_TIMEOUT_MS = 60_000;
+const BROWSER_FOLDER = 'test/browser/';
 /** tap gives up on a test first, and says which; this is for files that hang for good. */
 const TEST_TIMEOUT_MS = 150_000;
 const TAP_TIMEOUT_SECONDS = 120;
 const TEST_FILES_AT_ONCE = 2;
-/** Tests that need the cores for themselves: two threads racing, whole relays with their clients. */
-const LONE_FOLDERS = ['test/race/', 'test/e2e/'];
+/** Tests that need the cores for themselves: two threads racing, whole relays with their clients, browsers. */
+const LONE_FOLDERS = ['test/race/', 'test/e2e/', BROWSER_FOLDER];
 /** Of a failure. The end of an output says more than its beginning. */
 const SHOWN_LINES_MAX = 80;
 
@@ -91,6 +93,13 @@ function stepsOf({ withBenches, filters }: VerifyOptions): Step[] {
         commandStep(`generated pages (${name})`, name, [process.execPath, ...NODE_FLAGS, `scripts/${name}.ts`, '--check']),
       ),
     );
+  }
+  // Not a step that can fail: the browser tests do, each with the sentence that says what is missing.
+  if (testFiles.some((file) => file.startsWith(BROWSER_FOLDER)) && findChromium() === null) {
+    steps.push({
+      title: "Chromium for the browser tests (Debian's package, about a minute)",
+      run: async () => (installChromium() ? 'installed' : 'could not be installed'),
+    });
   }
   if (testFiles.length > 0 || filters.length === 0)
     steps.push({ title: `tests (${testFiles.length} files)`, run: (tally) => runTests(testFiles, tally) });

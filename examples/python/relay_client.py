@@ -10,7 +10,7 @@ import re
 
 import msgpack
 import websockets
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatusCode
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 HELLO, PUBLISH, SUBSCRIBE, UNSUBSCRIBE = 1, 2, 3, 4
 CALL, CANCEL, RETURN, REGISTER, DEREGISTER = 5, 6, 7, 8, 9
@@ -122,14 +122,17 @@ class Connection:
         try:
             # The library answers pings, and sends its own: that is how a dead relay is noticed.
             ws = await websockets.connect(url, subprotocols=["relay.v1"], compression=None, max_size=None)
-        except InvalidStatusCode as refused:
-            if refused.status_code < 500:
-                raise ConnectionLost(f"refused with HTTP {refused.status_code}", final=True) from None
-            seconds = refused.headers.get("Retry-After", "")
-            wait_ms = int(seconds) * 1000 if seconds.isdigit() else None
-            raise ConnectionLost(f"refused with HTTP {refused.status_code}", wait_ms) from None
         except (OSError, asyncio.TimeoutError, InvalidHandshake) as error:
-            raise ConnectionLost(f"no connection: {error}") from None
+            # websockets 14 and later (Debian 13) keep the answer in `response`; before that (Debian 12) it is the error itself.
+            answer = getattr(error, "response", error)
+            status = getattr(answer, "status_code", None)
+            if status is None:
+                raise ConnectionLost(f"no connection: {error}") from None
+            if status < 500:
+                raise ConnectionLost(f"refused with HTTP {status}", final=True) from None
+            seconds = answer.headers.get("Retry-After", "")
+            wait_ms = int(seconds) * 1000 if seconds.isdigit() else None
+            raise ConnectionLost(f"refused with HTTP {status}", wait_ms) from None
         connection = cls(ws)
         said = {name: value for name, value in (("client", client), ("token", token)) if value is not None}
         try:

@@ -12,7 +12,7 @@ import { COMMAND_HEAD_BYTES } from '../protocol/records.ts';
 import { IDLE_STRATEGY_NAMES } from '../shm/idle-strategy.ts';
 import { payloadBytesMaxOf, RECORD_HEADER_BYTES, RING_CAPACITY_BYTES_MAX, RING_CAPACITY_BYTES_MIN } from '../shm/ring-layout.ts';
 import { LOG_LEVELS } from '../telemetry/log.ts';
-import { autoOrInteger, host, integer, list, type Setting, toggle, word } from './setting.ts';
+import { autoOrInteger, host, integer, list, path, type Setting, toggle, word } from './setting.ts';
 
 export const LANES_MAX = 16;
 /** Type, id, topic and options around a payload, at their longest: 255 bytes of name, 128 characters of key, 1,024 of headers. */
@@ -54,7 +54,7 @@ export const SETTINGS = {
   }),
   opsHost: host('127.0.0.1', {
     group: LISTENING,
-    what: 'Address of the operators’ door: health and metrics. Never meant for the outside.',
+    what: 'Address of the operators’ door: health, metrics and the ops page. Never meant for the outside.',
   }),
   opsPort: integer(8081, [0, 65_535], {
     group: LISTENING,
@@ -391,6 +391,11 @@ export const SETTINGS = {
   }),
 
   // ---- log
+  latencyLogFile: path('', {
+    group: LOG,
+    what: 'A file for HdrHistogram interval logs: every ten seconds a line per stage, appended. Empty: none. The standard HdrHistogram tools read it.',
+    atBound: 'If it cannot be written, that is logged once and the relay goes on without it.',
+  }),
   logLevel: word('info', LOG_LEVELS, {
     group: LOG,
     what: 'The least important kind of line that is written.',

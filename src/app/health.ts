@@ -11,6 +11,8 @@ export interface ComponentHealth {
 export interface RelayHealth {
   readonly live: boolean;
   readonly ready: boolean;
+  /** It has been ready once. */
+  readonly started: boolean;
   readonly state: string;
   readonly components: readonly ComponentHealth[];
 }
@@ -19,8 +21,27 @@ export function healthOf(relay: Relay, state: 'new' | 'ready' | 'draining' | 'st
   const components: ComponentHealth[] = [
     { name: 'listener', ok: state === 'ready', detail: state === 'ready' ? `port ${relay.port}` : state },
     ...laneHealth(relay),
+    ...ringHealth(relay),
+    {
+      name: 'journal',
+      ok: true,
+      detail: `${relay.front.journal.entryCount} entries, ${relay.front.journal.bytes} bytes, in memory`,
+    },
   ];
-  return { live: state !== 'stopped', ready: components.every((component) => component.ok), state, components };
+  const ready = components.every((component) => component.ok);
+  return { live: state !== 'stopped', ready, started: state !== 'new', state, components };
+}
+
+/** A ring that is nearly full refuses what comes next: not the time for more traffic. */
+const RING_SHARE_MAX = 0.9;
+
+function ringHealth({ lanes, config }: Relay): ComponentHealth[] {
+  if (!(lanes instanceof LanePool)) return [];
+  return lanes.status().map(({ lane, ingressUsedBytes, backlogCount }) => ({
+    name: `ring ${lane}`,
+    ok: ingressUsedBytes <= RING_SHARE_MAX * config.ingressRingBytes && backlogCount === 0,
+    detail: `${ingressUsedBytes} of ${config.ingressRingBytes} bytes to the lane, ${backlogCount} records wait for room`,
+  }));
 }
 
 function laneHealth(relay: Relay): ComponentHealth[] {

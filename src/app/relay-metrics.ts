@@ -3,7 +3,7 @@ import { LANE_COUNTERS, LANE_GAUGES, LaneMetric } from '../lane/lane-metrics.ts'
 import { LanePool } from '../pool/lane-pool.ts';
 import type { HistogramValue, MetricReading } from '../telemetry/exposition.ts';
 import type { LatencyCounts } from '../telemetry/latency-counts.ts';
-import { STAGE_NAMES } from '../telemetry/stages.ts';
+import { PROCESS_STAGES, STAGE_NAMES } from '../telemetry/stages.ts';
 import type { Relay } from './relay.ts';
 
 const FRONT_HELP: Readonly<Record<string, string>> = {
@@ -83,7 +83,7 @@ export async function relayMetrics(relay: Relay): Promise<string> {
     name: 'relay_latency_seconds',
     type: 'histogram',
     help: 'Where the time goes, by stage (docs/metrics.md)',
-    values: STAGE_NAMES.filter((stage) => stage !== 'gcPause').map((stage) =>
+    values: STAGE_NAMES.filter((stage) => !PROCESS_STAGES.has(stage)).map((stage) =>
       histogramOf(relay.telemetry.counts(stage), { stage }),
     ),
   });
@@ -92,6 +92,18 @@ export async function relayMetrics(relay: Relay): Promise<string> {
     type: 'histogram',
     help: 'Pauses of the garbage collector, of all threads',
     values: [histogramOf(relay.telemetry.counts('gcPause'), {})],
+  });
+  readings.push({
+    name: 'relay_event_loop_delay_seconds',
+    type: 'histogram',
+    help: "How late the main thread's event loop was for a timer of 20 ms",
+    values: [histogramOf(relay.telemetry.counts('eventLoopDelay'), {})],
+  });
+  readings.push({
+    name: 'relay_lane_utilisation_ratio',
+    type: 'gauge',
+    help: 'Share of its time that the lane was at work, in the last second',
+    values: relay.laneUtilisation.map((value, lane) => ({ labels: { lane: String(lane) }, value })),
   });
   for (const name of [...LANE_COUNTERS, ...LANE_GAUGES]) {
     const isCounter = (LANE_COUNTERS as readonly string[]).includes(name);

@@ -9,10 +9,16 @@ import { HttpGateway } from '../front/http-gateway.ts';
 import { InlineLanes } from '../pool/inline-lanes.ts';
 import { autoLaneCount, type LaneEvent, LanePool } from '../pool/lane-pool.ts';
 import { observeGcPauses } from '../telemetry/gc-pauses.ts';
+import { isWindow } from '../telemetry/latency-windows.ts';
+import { isStage } from '../telemetry/stages.ts';
 import { OpsServer } from '../transport/ops-server.ts';
 import { UwsServer } from '../transport/uws-server.ts';
 import { frontOptions, httpOptions, laneOptions, type RelayConfig } from './config.ts';
 import { healthOf, type RelayHealth } from './health.ts';
+import { HealthTopic } from './health-topic.ts';
+import { LatencyLogFile } from './latency-log-file.ts';
+import { opsPageFiles } from './ops-page.ts';
+import { OpsStateReader } from './ops-state.ts';
 import { relayMetrics } from './relay-metrics.ts';
 import { RelayTelemetry } from './telemetry.ts';
 
@@ -21,6 +27,8 @@ const TICK_MS = 100;
 
 export interface RelayHooks {
   readonly onLaneEvent?: (event: LaneEvent) => void;
+  /** A file that cannot be written: told once, and the relay goes on without it. */
+  readonly onLogFailure?: (path: string, error: Error) => void;
   /** The lanes' thread entry; fault tests bring their own. */
   readonly laneWorkerUrl?: URL;
 }
@@ -34,6 +42,9 @@ export class Relay {
   readonly laneCount: number;
   readonly #server: UwsServer;
   readonly #ops: OpsServer | null;
+  readonly #opsState: OpsStateReader;
+  readonly #healthTopic: HealthTopic;
+  readonly #latencyLog: LatencyLogFile | null;
   #ticker: NodeJS.Timeout | null = null;
   #state: 'new' | 'ready' | 'draining' | 'stopped' = 'new';
   port = 0;
@@ -76,14 +87,26 @@ export class Relay {
       lanes instanceof LanePool ? Array.from({ length: lanes.count }, (_, lane) => lanes.latencies(lane)) : [lanes.latencies],
     );
     observeGcPauses(this.front.latencies.gcPause);
+    this.#healthTopic = new HealthTopic(this.front);
+    this.#latencyLog = config.latencyLogFile === '' ? null : new LatencyLogFile(config.latencyLogFile, hooks.onLogFailure);
+    if (this.#latencyLog !== null) this.telemetry.logTo((line) => this.#latencyLog?.write(line));
     this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock);
     this.#server = new UwsServer(config, this.front, this.gateway);
+    this.#opsState = new OpsStateReader(this, systemClock);
     this.#ops =
       config.opsPort === 0
         ? null
         : new OpsServer(
             { host: config.opsHost, port: config.opsPort },
-            { health: () => this.health(), metrics: () => relayMetrics(this) },
+            {
+              health: () => this.health(),
+              metrics: () => relayMetrics(this),
+              latency: () => this.telemetry.report(),
+              hgrm: (stage, window) => (isStage(stage) && isWindow(window) ? this.telemetry.hgrm(stage, window) : null),
+              slow: (countMax) => this.front.slowSessions(countMax),
+              state: () => this.#opsState.state(),
+              page: opsPageFiles,
+            },
           );
   }
 
@@ -95,6 +118,8 @@ export class Relay {
       this.lanes.tick();
       this.gateway.tick();
       this.telemetry.tick();
+      this.#healthTopic.tick(this.health());
+      this.#opsState.tick();
     }, TICK_MS);
     try {
       this.port = await this.#server.listen();
@@ -108,6 +133,10 @@ export class Relay {
 
   get httpBodiesRefused(): number {
     return this.#server.httpBodiesRefused;
+  }
+
+  get laneUtilisation(): readonly number[] {
+    return this.#opsState.laneUtilisation;
   }
 
   health(): RelayHealth {
@@ -133,9 +162,12 @@ export class Relay {
     this.#state = 'stopped';
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.gateway.close();
+    this.#opsState.close();
+    this.#healthTopic.stop();
     this.#server.close();
     await this.lanes.close();
     this.telemetry.close();
+    await this.#latencyLog?.close();
     this.#ops?.close(); // Last: who watches the end should see it.
   }
 }

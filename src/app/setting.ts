@@ -79,6 +79,13 @@ export function host(initial: string, text: SettingText): Setting<string> {
   return { ...text, default: initial, allowed: 'an IP address or a host name', isSwitch: false, fromJson, fromText: fromJson };
 }
 
+/** Of a file; empty for none. Whether it can be used is found out when it is. */
+export function path(initial: string, text: SettingText): Setting<string> {
+  const fromJson = (value: unknown): string | undefined =>
+    typeof value === 'string' && value.length <= 4_096 && !value.includes('\0') ? value : undefined;
+  return { ...text, default: initial, allowed: 'the path of a file, or empty', isSwitch: false, fromJson, fromText: fromJson };
+}
+
 /** A list, in text form as JSON. What stands in it is checked where the other settings are known. */
 export function list<T>(allowed: string, text: SettingText): Setting<readonly T[]> {
   const fromJson = (value: unknown): readonly T[] | undefined => (Array.isArray(value) ? (value as T[]) : undefined);

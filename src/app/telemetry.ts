@@ -1,10 +1,9 @@
 /**
- * The relay's latencies, put together from the threads that record them: windows, reports, the interval log; the event loop's delay.
+ * The relay's latencies, put together from the threads that record them: windows, reports, the interval log. Watches the event loop.
  *
  * Thread: main. A turn a second; everything else happens when somebody asks.
  */
-import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
-import type { RelayClock } from '../base/clock.ts';
+import { elapsedUs, type RelayClock } from '../base/clock.ts';
 import { LatencyCounts } from '../telemetry/latency-counts.ts';
 import type { LatencyHistogram } from '../telemetry/latency-histogram.ts';
 import { LatencyLog } from '../telemetry/latency-log.ts';
@@ -15,8 +14,7 @@ const TURN_MS = 1_000;
 /** Of the interval log. */
 const LOG_INTERVAL_TURNS = 10;
 /** How finely the event loop is watched: a timer that often. */
-const EVENT_LOOP_RESOLUTION_MS = 20;
-const NS_PER_MS = 1e6;
+const EVENT_LOOP_TIMER_MS = 20;
 
 export interface LatencyFigures {
   readonly count: number;
@@ -39,7 +37,7 @@ export class RelayTelemetry {
   readonly #clock: RelayClock;
   readonly #sources: Readonly<Record<Stage, readonly LatencyCounts[]>>;
   readonly #windows: Readonly<Record<Stage, LatencyWindows>>;
-  readonly #eventLoop: IntervalHistogram;
+  readonly #eventLoopTimer: NodeJS.Timeout;
   #turnAtMs: number;
   #turns = 0;
   #report: LatencyReport | null = null;
@@ -55,8 +53,12 @@ export class RelayTelemetry {
       });
     this.#sources = byStage(sourcesOf);
     this.#windows = byStage((stage) => new LatencyWindows(this.#sources[stage]));
-    this.#eventLoop = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS });
-    this.#eventLoop.enable();
+    let dueUs = clock.stampUs() + EVENT_LOOP_TIMER_MS * 1_000;
+    this.#eventLoopTimer = setInterval(() => {
+      const nowUs = clock.stampUs();
+      front.eventLoopDelay.record(elapsedUs(dueUs, nowUs));
+      dueUs = nowUs + EVENT_LOOP_TIMER_MS * 1_000;
+    }, EVENT_LOOP_TIMER_MS);
   }
 
   /** A few times a second. */
@@ -102,19 +104,6 @@ export class RelayTelemetry {
     return using(this.#windows[stage].counts(window), (histogram) => histogram.toHgrm());
   }
 
-  /** Of the main thread, since it was asked last. */
-  takeEventLoopDelayMs(): { readonly p50: number; readonly p99: number; readonly max: number } {
-    const delay = this.#eventLoop;
-    // The monitor counts its own timer's period; what is over it is delay.
-    const ms = (ns: number): number => Math.max(0, ns / NS_PER_MS - EVENT_LOOP_RESOLUTION_MS);
-    const figures =
-      delay.count === 0
-        ? { p50: 0, p99: 0, max: 0 }
-        : { p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max) };
-    delay.reset();
-    return figures;
-  }
-
   /** From now on an interval log goes to `write`, every ten seconds. */
   logTo(write: (line: string) => void): void {
     const nowMs = this.#clock.nowMs();
@@ -122,7 +111,7 @@ export class RelayTelemetry {
   }
 
   close(): void {
-    this.#eventLoop.disable();
+    clearInterval(this.#eventLoopTimer);
     this.#writeLog();
   }
 

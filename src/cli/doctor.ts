@@ -11,6 +11,8 @@ const FLAGS: Readonly<Record<string, Flag>> = {
 };
 /** One file per connection, and some for the process itself. */
 const OPEN_FILES_WANTED = 10_240;
+/** Those with a uWebSockets.js build in package.json. */
+const NODE_MAJORS: readonly number[] = [22, 24];
 const MEMORY_WANTED_BYTES = 512 * 1_024 * 1_024;
 
 interface Finding {
@@ -32,9 +34,9 @@ export async function doctor(argv: string[]): Promise<number> {
 function node(): Finding {
   const major = Number(process.versions.node.split('.')[0]);
   return {
-    ok: major === 22,
+    ok: NODE_MAJORS.includes(major),
     what: `Node ${process.version}`,
-    advice: 'Run it by `npm start` or `npm run relay --`, which use the pinned Node 22.',
+    advice: 'Run it by `npm start` or `npm run relay --`, which use the pinned Node 22; Node 24 is supported too.',
   };
 }
 

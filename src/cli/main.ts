@@ -20,6 +20,7 @@ const COMMANDS: Readonly<
     about: 'define, start, watch and steer workflows',
     load: async () => (await import('./workflow.ts')).workflowCommand,
   },
+  top: { about: 'watch a running relay in the terminal', load: async () => (await import('./top.ts')).top },
   bench: { about: 'open-loop load generator', load: async () => (await import('./bench/command.ts')).benchCommand },
   doctor: {
     about: 'check this machine and, with --url, a running relay',

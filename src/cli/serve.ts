@@ -16,6 +16,14 @@ export async function serve(argv: string[]): Promise<number> {
     return 2;
   }
   const log = lineLog(config.logLevel, (line) => process.stderr.write(line));
+  // From here on, not only once it listens: in a container this is process 1, from which the kernel keeps signals that it does not handle.
+  const onEarlySignal = (signal: NodeJS.Signals): void => {
+    log.info('stopped while starting', { signal });
+    process.exit(0);
+  };
+  process.on('SIGTERM', onEarlySignal);
+  process.on('SIGINT', onEarlySignal);
+  log.debug('starting', { node: process.version, process: process.pid });
   const relay = new Relay(config, {
     onLaneEvent: (event) => {
       if (event.kind === 'lost') log.error('lane lost', { lane: event.lane, cause: event.cause });
@@ -46,9 +54,12 @@ export async function serve(argv: string[]): Promise<number> {
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    process.off('SIGTERM', onEarlySignal);
+    process.off('SIGINT', onEarlySignal);
     // Only now: who reads this line may send a signal at once.
     const lanes = relay.laneCount === 0 ? 'lanes inline' : `${relay.laneCount} ${relay.laneCount === 1 ? 'lane' : 'lanes'}`;
     log.info(`listening on ws://${config.host}:${relay.port}/v1/connect`, { lanes });
-    if (relay.opsPort !== 0) log.info(`ops on http://${config.opsHost}:${relay.opsPort}`, { paths: '/livez /readyz /metrics' });
+    if (relay.opsPort !== 0)
+      log.info(`ops on http://${config.opsHost}:${relay.opsPort}`, { paths: '/ops/ /livez /readyz /metrics' });
   });
 }

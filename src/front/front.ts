@@ -30,6 +30,18 @@ import { CLOSED, LEAVING, OPEN, Session } from './session.ts';
 
 const FEATURES = ['history', 'presence', 'patterns', 'idempotency', 'groups', 'services', 'workflows'];
 
+/** A connection for which something waits. */
+export interface SlowSession {
+  readonly session: number;
+  readonly client: string;
+  readonly queuedBytes: number;
+  /** Since when anything waits. */
+  readonly lagMs: number;
+  readonly subscriptions: number;
+  /** Of its subscriptions, each once. */
+  readonly policy: string;
+}
+
 /** Sessions whose timeouts one tick looks at, at least; and ticks in which all are looked at. */
 const SESSIONS_PER_TICK_MIN = 1_000;
 const TICKS_PER_ROUND = 10;
@@ -58,6 +70,7 @@ export class Front {
         });
       },
       onResumable: (member: Member) => this.#records.resume(member),
+      nowMs: () => this.#front.coarseNowMs,
     };
     const hub = new Hub(options, events, this.metrics, this.ledger);
     this.#front = new FrontContext(options, clock, lanes, hub, journal, this.metrics, this.ledger);
@@ -86,6 +99,23 @@ export class Front {
   get instanceCount(): number {
     return this.#front.registrations.count;
   }
+  /** Connections that read too slowly, those with most that waits first. Walks over all sessions: for people and dashboards, not per message. */
+  slowSessions(countMax: number): SlowSession[] {
+    const slow: SlowSession[] = [];
+    for (const { number, id, client, queue, queuedSinceMs, members } of this.#front.sessions.values()) {
+      if (queue === null) continue;
+      slow.push({
+        session: number,
+        client: client ?? id,
+        queuedBytes: queue.bytes,
+        lagMs: Math.round(this.#front.coarseNowMs - queuedSinceMs),
+        subscriptions: members.length,
+        policy: [...new Set(members.map(({ policy }) => policy))].join(', '),
+      });
+    }
+    return slow.sort((one, other) => other.queuedBytes - one.queuedBytes || other.lagMs - one.lagMs).slice(0, countMax);
+  }
+
   get latencies(): FrontLatencies {
     return this.#front.latencies;
   }

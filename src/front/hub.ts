@@ -58,6 +58,8 @@ export interface HubOptions {
 export interface HubEvents {
   /** The session must go: it reads too slowly. Called at the end of a drain, never inside a loop over members. */
   onSlowConsumer(session: Session): void;
+  /** Monotonic, exact to a tick: how long somebody waits. */
+  nowMs(): number;
   /** A paused member has room again. */
   onResumable(member: Member): void;
 }
@@ -340,6 +342,7 @@ export class Hub {
     if (result === SendResult.WRITTEN) return true;
     if (session.queue === null) {
       session.queue = new SendQueue(this.#onDrop);
+      session.queuedSinceMs = this.#events.nowMs();
       this.#metrics.sessionsCongested++;
     }
     // Dropped by the transport although we keep far below its limit: what was sent is not known any more.

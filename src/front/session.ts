@@ -48,6 +48,8 @@ export class Session {
   readonly moreFrames: Uint8Array[] = [];
   /** Not null: the transport has buffered bytes of this connection, so everything waits its turn here. */
   queue: SendQueue | null = null;
+  /** On the monotonic clock: since when anything waits; meaningless without a queue. */
+  queuedSinceMs = 0;
 
   constructor(number: number, connection: Connection, internal: boolean, state: SessionState, nowMs: number, nextPingMs: number) {
     this.number = number;

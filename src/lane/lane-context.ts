@@ -23,6 +23,8 @@ export interface LaneSession {
   readonly name: string;
   /** A lane's own session, which calls for that lane's workflows. */
   readonly isLane: boolean;
+  /** The relay's own: may publish under `$`. */
+  readonly isRelay: boolean;
   readonly topics: Topic[];
   readonly patterns: string[];
 }

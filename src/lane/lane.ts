@@ -17,6 +17,7 @@ import {
   IngressKind,
   LANE_SESSION_PREFIX,
   PAIR_HEAD_BYTES,
+  RELAY_SESSION_ID,
   RESTORE_HEAD_BYTES,
   RESUME_HEAD_BYTES,
   SESSION_HEAD_BYTES,
@@ -218,7 +219,8 @@ export class Lane {
   #openSession(session: number, at: number): void {
     const { id, client } = unpack(this.#lane.bytes.subarray(at, this.#lane.end)) as { id: string; client: string | null };
     const isLane = id.startsWith(LANE_SESSION_PREFIX);
-    this.#lane.sessions.set(session, { session, name: client ?? id, isLane, topics: [], patterns: [] });
+    const isRelay = id === RELAY_SESSION_ID;
+    this.#lane.sessions.set(session, { session, name: client ?? id, isLane, isRelay, topics: [], patterns: [] });
   }
 
   #closeSession(number: number, abrupt: boolean): void {

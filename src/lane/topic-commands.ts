@@ -73,7 +73,8 @@ export class TopicCommands implements OwnTopics {
       options = publishOptions(decodeOptions(bytes, optionsStart, payloadStart));
     }
     const topic = this.#topicOf(header, keyHash);
-    if (topic.isReserved) throw new RelayError('FORBIDDEN', "names that begin with '$' belong to the relay");
+    if (topic.isReserved && this.#lane.sessions.get(this.#lane.session)?.isRelay !== true)
+      throw new RelayError('FORBIDDEN', "names that begin with '$' belong to the relay");
     const config = topic.config;
     const payloadBytes = this.#lane.end - payloadStart;
     if (payloadBytes > config.maxPayloadBytes) {

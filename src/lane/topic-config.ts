@@ -46,6 +46,7 @@ export interface TopicRule {
 export const OWN_TOPIC_RULES: readonly TopicRule[] = [
   { match: '$service.>', history: { count: 1_000, bytes: 262_144, ageMs: 86_400_000 }, presence: false },
   { match: '$workflow.>', history: { count: 10_000, bytes: 1_048_576, ageMs: 86_400_000 }, presence: false },
+  { match: '$relay.>', history: { count: 100, bytes: 262_144, ageMs: 86_400_000 }, presence: false },
   { match: '$dead.>', history: { count: 10_000, bytes: 4_194_304, ageMs: 604_800_000 }, presence: false },
 ];
 

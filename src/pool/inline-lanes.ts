@@ -129,6 +129,14 @@ export class InlineLanes implements Lanes {
     this.#armTimer();
   }
 
+  get ingressUsedBytes(): number {
+    return this.#link.usedBytes;
+  }
+
+  get egressUsedBytes(): number {
+    return this.#egress?.usedBytes ?? 0;
+  }
+
   /** Nothing is under way. */
   get isIdle(): boolean {
     return (this.#runner?.isIdle ?? true) && this.#link.backlogCount === 0;

@@ -58,6 +58,7 @@ export interface LaneStatus {
   readonly silentMs: number;
   readonly restarts: number;
   readonly ingressUsedBytes: number;
+  readonly egressUsedBytes: number;
   readonly backlogCount: number;
   readonly poller: FrontPollerStats;
 }
@@ -225,6 +226,7 @@ export class LanePool implements Lanes {
       silentMs: life === null ? 0 : life.heartbeat.silentMs(nowMs),
       restarts,
       ingressUsedBytes: link.usedBytes,
+      egressUsedBytes: life?.egress.usedBytes ?? 0,
       backlogCount: link.backlogCount,
       poller: life?.poller.stats ?? { turns: 0, records: 0, emptyTurns: 0, rings: 0, kicks: 0, arms: 0 },
     }));

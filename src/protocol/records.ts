@@ -136,6 +136,8 @@ export interface Egress {
  * drawn by the front, from letters without a `$`.
  */
 export const LANE_SESSION_PREFIX = '$lane-';
+/** Id of the session by which the relay itself publishes under `$`. Clients' ids are drawn by the relay and never look like it. */
+export const RELAY_SESSION_ID = '$relay';
 
 /** A COMMAND, PATTERN_COMMAND or QUERY as one piece. Where it matters the pieces are written into the ring instead. */
 export function commandRecord(session: number, second: number, stampUs: number, message: Uint8Array): Uint8Array {

@@ -10,6 +10,10 @@ import { LatencyCounts } from './latency-counts.ts';
 export const WINDOW_NAMES = ['start', '10s', '1m', '5m'] as const;
 export type WindowName = (typeof WINDOW_NAMES)[number];
 
+export function isWindow(name: string): name is WindowName {
+  return (WINDOW_NAMES as readonly string[]).includes(name);
+}
+
 /** The last so many of a span of `turns` turns. */
 class Span {
   readonly turns: number;

@@ -24,9 +24,14 @@ export const STAGES = {
   call: 'from the arrival of a CALL to the arrival of its last RETURN',
   workflowStage: 'of a stage of a workflow run, from its start to its success or failure',
   gcPause: 'a garbage collection that stopped its thread',
+  eventLoopDelay: "how late the main thread's event loop was for a timer of 20 ms",
 } as const;
 export type Stage = keyof typeof STAGES;
 export const STAGE_NAMES = Object.keys(STAGES) as readonly Stage[];
+
+export function isStage(name: string): name is Stage {
+  return Object.hasOwn(STAGES, name);
+}
 
 export const LANE_STAGES = ['ingressWait', 'lane', 'call', 'workflowStage', 'gcPause'] as const satisfies readonly Stage[];
 export const FRONT_STAGES = [
@@ -35,7 +40,11 @@ export const FRONT_STAGES = [
   'publishToLastWrite',
   'clientRoundTrip',
   'gcPause',
+  'eventLoopDelay',
 ] as const satisfies readonly Stage[];
+
+/** Of the process, not of a message: with metrics of their own. */
+export const PROCESS_STAGES: ReadonlySet<Stage> = new Set(['gcPause', 'eventLoopDelay']);
 
 /** Latency counts by stage, one behind the other in one memory. */
 export type StageCounts<Name extends Stage> = Readonly<Record<Name, LatencyCounts>>;

@@ -253,6 +253,7 @@ function refuse(response: UwsResponse, status: string, text: string, retryAfterS
 const STATUS_TEXTS: Readonly<Record<number, string>> = {
   200: 'OK',
   207: 'Multi-Status',
+  308: 'Permanent Redirect',
   400: 'Bad Request',
   401: 'Unauthorized',
   403: 'Forbidden',

@@ -14,8 +14,8 @@ export function loadUws(): UwsModule {
   } catch (cause) {
     throw new Error(
       `uWebSockets.js could not be loaded: there must be a package ${name} that fits this Node ${process.version} and glibc. ` +
-        'The pinned one is for Node 22 and glibc 2.27 or later: run `npm start` or `npm run relay`, which use the pinned Node. ' +
-        'For Node 24 or 26 (glibc 2.38 or later: Debian 13, Ubuntu 24.04) install @uwsjs/linux-x64-24 or -26.',
+        'The pinned Node 22 has one for glibc 2.27 or later: `npm start` and `npm run relay` use it. ' +
+        'The one for Node 24 needs glibc 2.38 or later (Debian 13, Ubuntu 24.04) and is installed if npm runs on Node 24: `USE_SYSTEM_NODE=1 npm start`.',
       { cause },
     );
   }

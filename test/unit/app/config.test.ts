@@ -241,8 +241,8 @@ for (const { name, sources, want } of [
   },
   {
     name: 'a message that no ring can carry',
-    sources: { argv: ['--message-bytes-max', '131057'] },
-    want: 'messageBytesMax + 16 must be at most an eighth of ingressRingBytes: a record must fit into the ring wherever it starts; got messageBytesMax=131057 (--message-bytes-max), ingressRingBytes=1048576 (default)',
+    sources: { argv: ['--message-bytes-max', '131053'] },
+    want: 'messageBytesMax + 20 must be at most an eighth of ingressRingBytes: a record must fit into the ring wherever it starts; got messageBytesMax=131053 (--message-bytes-max), ingressRingBytes=1048576 (default)',
   },
   {
     name: 'a message that cannot go out again',

@@ -103,6 +103,7 @@ export class HubRig {
         this.hub.leaveAll(session, 'disconnect'); // As the front does when it closes one.
         session.state = { name: 'closing', deadlineMs: 0 };
       },
+      nowMs: () => 0,
       onResumable: (member: Member) => {
         this.resumable.push(member);
         member.resuming = true;
