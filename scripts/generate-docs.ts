@@ -1,5 +1,5 @@
 /**
- * Writes the pages that come from code: docs/config.md from the settings' table, docs/errors.md from the codes.
+ * Writes the pages that come from code: docs/config.md from the settings' table, docs/errors.md from the codes, docs/metrics.md from what a relay exports.
  *
  *   node scripts/generate-docs.ts            writes what is not current, and names it
  *   node scripts/generate-docs.ts --check    writes nothing; exit code 1 if a page is not current
@@ -8,6 +8,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { renderConfigDocs } from '../src/app/config.ts';
+import { DEFAULTS } from '../src/app/config-table.ts';
+import { Relay } from '../src/app/relay.ts';
+import { relayReadings } from '../src/app/relay-metrics.ts';
 import {
   CLOSE_CODES,
   type CloseCodeSpec,
@@ -17,11 +20,15 @@ import {
   type WireErrorSpec,
 } from '../src/protocol/codes.ts';
 
+import { STAGE_NAMES, STAGES } from '../src/telemetry/stages.ts';
+
 const ROOT = new URL('../', import.meta.url);
+const METRIC_DOCS = await renderMetricDocs();
 
 export const GENERATED_DOCS: readonly { readonly path: string; readonly render: () => string }[] = [
   { path: 'docs/config.md', render: renderConfigDocs },
   { path: 'docs/errors.md', render: renderErrorDocs },
+  { path: 'docs/metrics.md', render: () => METRIC_DOCS },
 ];
 
 /** Paths of the pages that are missing or differ from what the code says. */
@@ -61,6 +68,36 @@ reconnect. Every code that is not in this table (1006 and 1001 among them) means
 | code | name | reconnect | meaning |
 |---:|---|---|---|
 ${closeRows.join('\n')}
+`;
+}
+
+/** From a relay that is made and never listens: what it would export with a lane in a thread. */
+async function renderMetricDocs(): Promise<string> {
+  const relay = new Relay({ ...DEFAULTS, lanes: 1, opsPort: 0 });
+  const readings = relayReadings(relay);
+  await relay.abandon();
+  const rows = readings.map(({ name, type, help, values }) =>
+    row([`\`${name}\``, type, Object.keys(values[0]?.labels ?? {}).join(', '), help]),
+  );
+  const stages = STAGE_NAMES.map((stage) => row([`\`${stage}\``, STAGES[stage]]));
+  return `# Metrics
+
+Generated from what a relay exports by \`npm run docs\`; edits are overwritten. \`GET /metrics\` on the ops port is Prometheus text: counters end in \`_total\`, times are seconds, sizes
+bytes. No label names a topic or a session. Counters of the front begin with the process, those of a lane survive its replacement.
+
+| metric | type | labels | |
+|---|---|---|---|
+${rows.join('\n')}
+
+## Stages
+
+\`relay_latency_seconds\` by \`stage\`, \`GET /latency\` (percentiles since the start and over the last 10 s, 1 min and 5 min) and \`GET /latency.hgrm?stage=&window=\`:
+
+| stage | time |
+|---|---|
+${stages.join('\n')}
+
+Pauses and delays of the process have metrics of their own. A histogram's buckets come from HDR buckets that are at most 1/128 of their value wide: a value counts in the bucket that its upper end fits into.
 `;
 }
 

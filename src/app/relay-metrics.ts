@@ -1,9 +1,11 @@
 /** The relay's metrics, read from where they are counted. Thread: main; at scrape only. */
+
 import { LANE_COUNTERS, LANE_GAUGES, LaneMetric } from '../lane/lane-metrics.ts';
 import { LanePool } from '../pool/lane-pool.ts';
 import type { HistogramValue, MetricReading } from '../telemetry/exposition.ts';
 import type { LatencyCounts } from '../telemetry/latency-counts.ts';
 import { PROCESS_STAGES, STAGE_NAMES } from '../telemetry/stages.ts';
+import { LANE_METRIC_HELP } from './lane-metric-help.ts';
 import type { Relay } from './relay.ts';
 
 const FRONT_HELP: Readonly<Record<string, string>> = {
@@ -48,6 +50,10 @@ const HTTP_HELP: Readonly<Record<string, string>> = {
 export async function relayMetrics(relay: Relay): Promise<string> {
   // Loaded at the first scrape: a relay that nobody scrapes does not pay for it.
   const { renderExposition } = await import('../telemetry/exposition.ts');
+  return renderExposition(relayReadings(relay));
+}
+
+export function relayReadings(relay: Relay): MetricReading[] {
   const readings: MetricReading[] = [];
   for (const [name, value] of Object.entries(relay.front.metrics) as [string, number][]) {
     readings.push({ name: `relay_${snake(name)}_total`, type: 'counter', help: FRONT_HELP[name] ?? name, values: [{ value }] });
@@ -74,6 +80,15 @@ export async function relayMetrics(relay: Relay): Promise<string> {
     help: 'Requests answered 503: httpBodiesBytesMax',
     values: [{ value: relay.httpBodiesRefused }],
   });
+  gauge(readings, 'relay_calls_pending', 'CALLs of all connections that wait for their last answer', relay.front.callCount);
+  gauge(readings, 'relay_service_instances', 'Service instances of all lanes', relay.front.instanceCount);
+  gauge(
+    readings,
+    'relay_slow_sessions',
+    'Connections for which something waits',
+    relay.front.slowSessions(Number.POSITIVE_INFINITY).length,
+  );
+  gauge(readings, 'relay_journal_bytes', 'Bytes of the workflow journal, in memory', relay.front.journal.bytes);
   gauge(readings, 'relay_http_pending', 'HTTP requests that wait for a lane', relay.gateway.pendingCount);
   gauge(readings, 'relay_process_resident_memory_bytes', 'Resident memory of the process', process.memoryUsage.rss());
   const lanes = Array.from({ length: Math.max(1, relay.laneCount) }, (_, lane) => lane);
@@ -107,11 +122,16 @@ export async function relayMetrics(relay: Relay): Promise<string> {
   });
   for (const name of [...LANE_COUNTERS, ...LANE_GAUGES]) {
     const isCounter = (LANE_COUNTERS as readonly string[]).includes(name);
+    // Times go out in seconds, as all times do.
+    const [base, scale] = name.endsWith('Us') ? [`${name.slice(0, -2)}Seconds`, 1e-6] : [name, 1];
     readings.push({
-      name: `relay_lane_${snake(name)}${isCounter ? '_total' : ''}`,
+      name: `relay_lane_${snake(base)}${isCounter ? '_total' : ''}`,
       type: isCounter ? 'counter' : 'gauge',
-      help: `Lane: ${name}`,
-      values: lanes.map((lane) => ({ labels: { lane: String(lane) }, value: metricsOf(lane)[LaneMetric[name]] as number })),
+      help: `${LANE_METRIC_HELP[name]}, by lane`,
+      values: lanes.map((lane) => ({
+        labels: { lane: String(lane) },
+        value: (metricsOf(lane)[LaneMetric[name]] as number) * scale,
+      })),
     });
   }
   if (relay.lanes instanceof LanePool) {
@@ -129,6 +149,7 @@ export async function relayMetrics(relay: Relay): Promise<string> {
         values: status.map((lane) => ({ labels: { lane: String(lane.lane) }, value: read(lane) })),
       });
     };
+    perLane('relay_lane_egress_used_bytes', 'gauge', 'Bytes in the egress ring', (lane) => lane.egressUsedBytes);
     perLane('relay_lane_ingress_used_bytes', 'gauge', 'Bytes in the ingress ring', (lane) => lane.ingressUsedBytes);
     perLane(
       'relay_lane_backlog_records',
@@ -140,7 +161,7 @@ export async function relayMetrics(relay: Relay): Promise<string> {
     perLane('relay_lane_front_wakes_total', 'counter', 'Times the lane woke the front', (lane) => lane.poller.rings);
     perLane('relay_lane_heartbeat_age_seconds', 'gauge', 'Time since the last heartbeat seen', (lane) => lane.silentMs / 1_000);
   }
-  return renderExposition(readings);
+  return readings;
 }
 
 /** Seconds: from what a socket write takes to what nobody waits for. */

@@ -158,6 +158,11 @@ export class Relay {
   }
   #drained: Promise<void> = Promise.resolve();
 
+  /** One that was never started: its threads and timers end. */
+  abandon(): Promise<void> {
+    return this.#stop();
+  }
+
   async #stop(): Promise<void> {
     this.#state = 'stopped';
     if (this.#ticker !== null) clearInterval(this.#ticker);
