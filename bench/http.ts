@@ -2,7 +2,7 @@
  * Question: what do the HTTP routes carry, and what do WebSocket subscribers notice of it? autocannon on one route after the other, with 10 to 10,000
  * connections, while the generator publishes to 200 subscribers of the same relay and measures their deliveries.
  *
- *   npm run bench:http                                  all routes and sizes, about 12 minutes on 2 cores
+ *   npm run bench:http                                  all routes and sizes, about 8 minutes on 2 cores
  *   npm run bench:http -- --routes publish,health       some routes
  *   npm run bench:http -- --connections 10,1000         some sizes
  *   npm run bench:http -- --seconds 2 --connections 10  does it run?
