@@ -89,7 +89,7 @@ export class Relay {
     observeGcPauses(this.front.latencies.gcPause);
     this.#healthTopic = new HealthTopic(this.front);
     this.#latencyLog = config.latencyLogFile === '' ? null : new LatencyLogFile(config.latencyLogFile, hooks.onLogFailure);
-    if (this.#latencyLog !== null) this.telemetry.logTo((line) => this.#latencyLog?.write(line));
+    if (this.#latencyLog !== null) void this.telemetry.logTo((line) => this.#latencyLog?.write(line));
     this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock);
     this.#server = new UwsServer(config, this.front, this.gateway);
     this.#opsState = new OpsStateReader(this, systemClock);

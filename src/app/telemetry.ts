@@ -5,8 +5,7 @@
  */
 import { elapsedUs, type RelayClock } from '../base/clock.ts';
 import { LatencyCounts } from '../telemetry/latency-counts.ts';
-import type { LatencyHistogram } from '../telemetry/latency-histogram.ts';
-import { LatencyLog } from '../telemetry/latency-log.ts';
+import type { LatencyLog } from '../telemetry/latency-log.ts';
 import { LatencyWindows, WINDOW_NAMES, type WindowName } from '../telemetry/latency-windows.ts';
 import { type FrontLatencies, type LaneLatencies, STAGE_NAMES, type Stage } from '../telemetry/stages.ts';
 
@@ -92,20 +91,20 @@ export class RelayTelemetry {
 
   /** The HDR curve: `[percentile, milliseconds]`, denser towards 100. */
   curve(stage: Stage, window: WindowName): readonly (readonly [percentile: number, ms: number])[] {
-    return using(this.#windows[stage].counts(window), (histogram) =>
-      histogram.count === 0
-        ? []
-        : CURVE_PERCENTILES.map((percentile) => [percentile, histogram.percentileUs(percentile) / 1_000] as const),
-    );
+    const counts = this.#windows[stage].counts(window);
+    if (counts.count === 0) return [];
+    return counts.percentilesUs(CURVE_PERCENTILES).map((us, index) => [CURVE_PERCENTILES[index] as number, us / 1_000] as const);
   }
 
   /** The text that HdrHistogram's plotter reads. */
-  hgrm(stage: Stage, window: WindowName): string {
-    return using(this.#windows[stage].counts(window), (histogram) => histogram.toHgrm());
+  async hgrm(stage: Stage, window: WindowName): Promise<string> {
+    const { toHgrm } = await import('../telemetry/hdr-export.ts');
+    return toHgrm(this.#windows[stage].counts(window));
   }
 
   /** From now on an interval log goes to `write`, every ten seconds. */
-  logTo(write: (line: string) => void): void {
+  async logTo(write: (line: string) => void): Promise<void> {
+    const { LatencyLog } = await import('../telemetry/hdr-export.ts');
     const nowMs = this.#clock.nowMs();
     this.#log = { lines: new LatencyLog(write, nowMs), before: new Map(), fromMs: nowMs };
   }
@@ -124,9 +123,7 @@ export class RelayTelemetry {
       const interval = new LatencyCounts();
       interval.setDifference(now, log.before.get(stage) ?? new LatencyCounts());
       log.before.set(stage, now);
-      using(interval, (histogram) => {
-        if (histogram.count > 0) log.lines.write(stage, histogram, log.fromMs, toMs);
-      });
+      if (interval.count > 0) log.lines.write(stage, interval, log.fromMs, toMs);
     }
     log.fromMs = toMs;
   }
@@ -144,20 +141,12 @@ function byStage<T>(make: (stage: Stage) => T): Readonly<Record<Stage, T>> {
   return Object.fromEntries(STAGE_NAMES.map((stage) => [stage, make(stage)])) as Record<Stage, T>;
 }
 
-function using<T>(counts: LatencyCounts, read: (histogram: LatencyHistogram) => T): T {
-  const histogram = counts.toHistogram();
-  try {
-    return read(histogram);
-  } finally {
-    histogram.destroy(); // Memory of WebAssembly is nobody's to collect.
-  }
+function figuresOf(counts: LatencyCounts): LatencyFigures {
+  const { count, sumUs } = counts;
+  const [p50 = 0, p90 = 0, p95 = 0, p99 = 0, p999 = 0, max = 0] = counts
+    .percentilesUs(FIGURE_PERCENTILES)
+    .map((us) => us / 1_000);
+  return { count, p50, p90, p95, p99, p999, max, mean: count === 0 ? 0 : Math.round(sumUs / count) / 1_000 };
 }
 
-function figuresOf(counts: LatencyCounts): LatencyFigures {
-  return using(counts, (histogram) => {
-    const { count } = histogram;
-    const ms = (percentile: number): number => histogram.percentileUs(percentile) / 1_000;
-    const mean = count === 0 ? 0 : Math.round(counts.sumUs / count) / 1_000;
-    return { count, p50: ms(50), p90: ms(90), p95: ms(95), p99: ms(99), p999: ms(99.9), max: histogram.maxUs / 1_000, mean };
-  });
-}
+const FIGURE_PERCENTILES = [50, 90, 95, 99, 99.9, 100] as const;

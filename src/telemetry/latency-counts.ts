@@ -2,15 +2,16 @@
  * Latency counts: how often each latency was seen, as plain counters in the bucket layout of an HDR histogram, in memory that may be shared.
  *
  * Any thread; one writer per object, readers anywhere (they may see a count late, never a torn one). Recording is a shift, an add and nothing else:
- * no call into WebAssembly, no allocation, so every message can afford it. Percentiles, .hgrm and log files are made when somebody asks, by
- * latency-histogram.ts from the counts.
+ * no call into WebAssembly, no allocation, so every message can afford it. Percentiles are read from the counts when somebody asks; .hgrm and log files
+ * are made of them by the HDR library (hdr-export.ts), which is loaded then and not before.
  *
  * Layout, for values in microseconds:
  *   0 … 255           a bucket each
  *   2^n … 2^(n+1)-1   128 buckets each, n from 8 to 29: a bucket is at most 1/128 of its value wide
  */
-import { LATENCY_US_MAX, LatencyHistogram } from './latency-histogram.ts';
 
+/** Ten minutes. Above it values are counted as this one: the recorder must never throw on a hot path. */
+export const LATENCY_US_MAX = 600_000_000;
 const LINEAR_BUCKETS = 256;
 const BUCKETS_PER_OCTAVE = 128;
 /** 2^29 us is nine minutes; LATENCY_US_MAX lies in the octave that begins there. */
@@ -101,13 +102,32 @@ export class LatencyCounts {
     return counts;
   }
 
-  /** An HDR histogram of the same values, each as the largest of its bucket. The caller destroys it. */
-  toHistogram(): LatencyHistogram {
-    const histogram = new LatencyHistogram();
+  /**
+   * The values at these percentiles, in [0, 100] and ascending: each the largest value of the bucket that the percentile falls into, at most 1/128 too
+   * high. 0 while nothing has been counted.
+   */
+  percentilesUs(percentiles: readonly number[]): number[] {
+    const total = this.count;
+    if (total === 0) return percentiles.map(() => 0);
+    const values: number[] = [];
+    let bucket = 0;
+    let counted = this.buckets[0] as number;
+    for (const percentile of percentiles) {
+      const wanted = Math.max(1, Math.ceil((total * percentile) / 100 - PERCENTILE_ROUNDING));
+      while (counted < wanted) counted += this.buckets[++bucket] as number;
+      values.push(bucketEndUs(bucket));
+    }
+    return values;
+  }
+
+  /** Calls for every bucket that has counted anything, in ascending order. */
+  forEach(visit: (endUs: number, count: number) => void): void {
     for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
       const count = this.buckets[bucket] as number;
-      if (count > 0) histogram.recordMany(bucketEndUs(bucket), count);
+      if (count > 0) visit(bucketEndUs(bucket), count);
     }
-    return histogram;
   }
 }
+
+/** 99.9 % of 1,000 is 999, whatever the float says. */
+const PERCENTILE_ROUNDING = 1e-9;

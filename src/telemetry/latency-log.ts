@@ -5,7 +5,8 @@
  * maximum stands in milliseconds, as the tools expect.
  */
 import { HistogramLogWriter } from 'hdr-histogram-js';
-import type { LatencyHistogram } from './latency-histogram.ts';
+import { withHistogram } from './hdr-export.ts';
+import type { LatencyCounts } from './latency-counts.ts';
 
 const US_PER_MS = 1_000;
 
@@ -23,7 +24,8 @@ export class LatencyLog {
   }
 
   /** What was counted from `fromMs` to `toMs`, both since the epoch. */
-  write(stage: string, histogram: LatencyHistogram, fromMs: number, toMs: number): void {
-    this.#writer.outputIntervalHistogram(histogram.forLog(stage), fromMs / 1_000, toMs / 1_000, US_PER_MS);
+  write(stage: string, counts: LatencyCounts, fromMs: number, toMs: number): void {
+    const copy = withHistogram(counts, (histogram) => histogram.forLog(stage));
+    this.#writer.outputIntervalHistogram(copy, fromMs / 1_000, toMs / 1_000, US_PER_MS);
   }
 }

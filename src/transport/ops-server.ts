@@ -15,7 +15,7 @@ export interface OpsSources {
   /** Percentiles by stage and window. */
   latency(): unknown;
   /** The distribution of a stage as HdrHistogram's plotter reads it; null where there is no such stage or window. */
-  hgrm(stage: string, window: string): string | null;
+  hgrm(stage: string, window: string): Promise<string> | null;
   /** The slowest readers, so many at most. */
   slow(countMax: number): readonly unknown[];
   /** What the page shows: asked for once a second by everybody who looks. */
@@ -79,7 +79,7 @@ export class OpsServer {
       const window = query.get('window') ?? 'start';
       const text = sources.hgrm(stage, window);
       if (text === null) answer(response, 404, TEXT, `no stage '${stage}' with a window '${window}'; GET /latency names them\n`);
-      else answer(response, 200, TEXT, text);
+      else answerLater(response, 'the distribution', text, (body) => answer(response, 200, TEXT, body));
     });
     this.#app.get('/debug/slow', (response, request) => {
       const top = new URLSearchParams(request.getQuery() ?? '').get('top') ?? String(SLOW_DEFAULT);

@@ -15,7 +15,8 @@ import {
 import { readCpuSeconds, readMachineCpu, readMemory } from '../../../src/cli/bench/proc-stat.ts';
 import { nowUs } from '../../../src/cli/bench/shared-clock.ts';
 import { SEQUENCE_ANY, Tally } from '../../../src/cli/bench/tally.ts';
-import { LATENCY_US_MAX, LatencyHistogram } from '../../../src/telemetry/latency-histogram.ts';
+import { LATENCY_US_MAX } from '../../../src/telemetry/latency-counts.ts';
+import { LatencyHistogram } from '../../../src/telemetry/latency-histogram.ts';
 
 for (const { name, receives, end, refused, want } of [
   {

@@ -1,7 +1,13 @@
 import t from 'tap';
 import { Prng } from '../../../src/base/prng.ts';
-import { BUCKET_COUNT, bucketEndUs, LATENCY_COUNTS_BYTES, LatencyCounts } from '../../../src/telemetry/latency-counts.ts';
-import { LATENCY_US_MAX } from '../../../src/telemetry/latency-histogram.ts';
+import { withHistogram } from '../../../src/telemetry/hdr-export.ts';
+import {
+  BUCKET_COUNT,
+  bucketEndUs,
+  LATENCY_COUNTS_BYTES,
+  LATENCY_US_MAX,
+  LatencyCounts,
+} from '../../../src/telemetry/latency-counts.ts';
 import { LatencyWindows } from '../../../src/telemetry/latency-windows.ts';
 
 t.test('every value falls into one bucket, at most 1/128 below its end', async (t) => {
@@ -30,16 +36,20 @@ t.test('what is outside the range counts as its bound, fractions are cut off', a
   t.equal(counts.sumUs, 2 + LATENCY_US_MAX);
 });
 
-t.test('percentiles by HDR are those of the values', async (t) => {
+t.test('percentiles are those of the values, and those of an HDR histogram made of them', async (t) => {
   const counts = new LatencyCounts();
   for (let value = 1; value <= 10_000; value++) counts.record(value);
-  const histogram = counts.toHistogram();
-  for (const percentile of [1, 50, 95, 99, 99.9, 100]) {
-    const exact = percentile * 100;
-    const found = histogram.percentileUs(percentile);
-    t.ok(found >= exact && found <= exact * 1.01, `P${percentile}: ${found}`);
-  }
-  histogram.destroy();
+  const percentiles = [0, 1, 50, 95, 99, 99.9, 100];
+  const found = counts.percentilesUs(percentiles);
+  withHistogram(counts, (histogram) => {
+    for (const [index, percentile] of percentiles.entries()) {
+      const exact = Math.max(1, percentile * 100);
+      const us = found[index] as number;
+      t.ok(us >= exact && us <= exact * 1.008, `P${percentile}: ${us}`);
+      t.ok(Math.abs(histogram.percentileUs(percentile) - us) <= us / 500, `P${percentile} by HDR`);
+    }
+  });
+  t.same(new LatencyCounts().percentilesUs([50, 100]), [0, 0]);
 });
 
 t.test('cumulative counts are what Prometheus buckets want', async (t) => {
