@@ -32,6 +32,7 @@ export const LIBRARY_ROOMS: Readonly<Record<string, string>> = {
   msgpackr: 'protocol',
   'prom-client': 'telemetry',
   'hdr-histogram-js': 'telemetry',
+  pino: 'telemetry',
   uplot: 'ops-page',
 };
 

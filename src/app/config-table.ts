@@ -11,7 +11,7 @@ import type { WorkflowDefinition } from '../lane/workflows/definition.ts';
 import { COMMAND_HEAD_BYTES } from '../protocol/records.ts';
 import { IDLE_STRATEGY_NAMES } from '../shm/idle-strategy.ts';
 import { payloadBytesMaxOf, RECORD_HEADER_BYTES, RING_CAPACITY_BYTES_MAX, RING_CAPACITY_BYTES_MIN } from '../shm/ring-layout.ts';
-import { LOG_LEVELS } from '../telemetry/log.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/log.ts';
 import { autoOrInteger, host, integer, list, path, type Setting, toggle, word } from './setting.ts';
 
 export const LANES_MAX = 16;
@@ -395,6 +395,10 @@ export const SETTINGS = {
     group: LOG,
     what: 'A file for HdrHistogram interval logs: every ten seconds a line per stage, appended. Empty: none. The standard HdrHistogram tools read it.',
     atBound: 'If it cannot be written, that is logged once and the relay goes on without it.',
+  }),
+  logFormat: word('auto', LOG_FORMATS, {
+    group: LOG,
+    what: 'How lines are written: `json` for machines, `text` for people. `auto` is text on a terminal.',
   }),
   logLevel: word('info', LOG_LEVELS, {
     group: LOG,

@@ -4,7 +4,7 @@
  * Thread: main. The only place where the rooms meet; nothing here is on the path of a message.
  */
 import { systemClock } from '../base/clock.ts';
-import { Front } from '../front/front.ts';
+import { Front, type SessionEvent } from '../front/front.ts';
 import { HttpGateway } from '../front/http-gateway.ts';
 import { InlineLanes } from '../pool/inline-lanes.ts';
 import { autoLaneCount, type LaneEvent, LanePool } from '../pool/lane-pool.ts';
@@ -27,6 +27,8 @@ const TICK_MS = 100;
 
 export interface RelayHooks {
   readonly onLaneEvent?: (event: LaneEvent) => void;
+  /** Connections, as they come and go. */
+  readonly onSession?: (event: SessionEvent) => void;
   /** A file that cannot be written: told once, and the relay goes on without it. */
   readonly onLogFailure?: (path: string, error: Error) => void;
   /** The lanes' thread entry; fault tests bring their own. */
@@ -80,6 +82,7 @@ export class Relay {
             systemClock,
           );
     this.front = new Front(frontOptions(config), this.lanes, systemClock);
+    this.front.onSession = hooks.onSession ?? null;
     const { lanes } = this;
     this.telemetry = new RelayTelemetry(
       systemClock,

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { loadConfig } from '../app/config.ts';
 import { Relay } from '../app/relay.ts';
-import { lineLog } from '../telemetry/log.ts';
+import { createLog } from '../telemetry/log.ts';
 
 export async function serve(argv: string[]): Promise<number> {
   const { config, problems, help } = loadConfig({ argv, env: process.env, readFile: (path) => readFileSync(path, 'utf8') });
@@ -15,7 +15,8 @@ export async function serve(argv: string[]): Promise<number> {
     process.stderr.write(`relay: invalid configuration:\n${problems.map((problem) => `  ${problem}\n`).join('')}`);
     return 2;
   }
-  const log = lineLog(config.logLevel, (line) => process.stderr.write(line));
+  const format = config.logFormat === 'auto' ? (process.stderr.isTTY === true ? 'text' : 'json') : config.logFormat;
+  const log = createLog(config.logLevel, format, (line) => process.stderr.write(line));
   // From here on, not only once it listens: in a container this is process 1, from which the kernel keeps signals that it does not handle.
   const onEarlySignal = (signal: NodeJS.Signals): void => {
     log.info('stopped while starting', { signal });
@@ -29,6 +30,9 @@ export async function serve(argv: string[]): Promise<number> {
       if (event.kind === 'lost') log.error('lane lost', { lane: event.lane, cause: event.cause });
       else log.warn('lane replaced', { lane: event.lane, afterMs: Math.round(event.afterMs) });
     },
+    onLogFailure: (path, error) => log.error('a log file cannot be written and is given up', { path, cause: error.message }),
+    // A line per connection would be most of a busy relay's log, and asking for an address costs more than a small send.
+    ...(config.logLevel === 'debug' ? { onSession: ({ kind, ...facts }) => log.debug(`connection ${kind}`, facts) } : {}),
   });
   try {
     await relay.start();

@@ -30,6 +30,11 @@ import { CLOSED, LEAVING, OPEN, Session } from './session.ts';
 
 const FEATURES = ['history', 'presence', 'patterns', 'idempotency', 'groups', 'services', 'workflows'];
 
+/** For a log that wants every connection. */
+export type SessionEvent =
+  | { readonly kind: 'opened'; readonly session: number; readonly address: string }
+  | { readonly kind: 'closed'; readonly session: number; readonly client: string; readonly code: number };
+
 /** A connection for which something waits. */
 export interface SlowSession {
   readonly session: number;
@@ -49,6 +54,8 @@ const TICKS_PER_ROUND = 10;
 export class Front {
   readonly metrics = new FrontMetrics();
   readonly ledger = new DropLedger();
+  /** Asked for by a log at level debug; null otherwise, since an address costs more than a small send. */
+  onSession: ((event: SessionEvent) => void) | null = null;
   readonly #front: FrontContext;
   readonly #router: CommandRouter;
   readonly #records: LaneRecords;
@@ -154,6 +161,7 @@ export class Front {
     if (!internal) {
       this.#connectionCount++;
       this.metrics.connectionsOpened++;
+      this.onSession?.({ kind: 'opened', session: number, address: connection.remoteAddress });
     }
     return session;
   }
@@ -211,6 +219,7 @@ export class Front {
     if (!session.internal) {
       this.#connectionCount--;
       this.metrics.connectionsClosed++;
+      this.onSession?.({ kind: 'closed', session: session.number, client: session.client ?? session.id, code });
     }
     if (wasLive) this.#front.retire(session, 'closed', code !== 1000);
     this.#front.lanes.flush();
