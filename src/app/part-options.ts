@@ -67,6 +67,7 @@ export function laneOptions(
       runsInFlightMax: config.runsInFlightMax,
       runsEndedMax: config.runsEndedMax,
       runBytesMax: config.runBytesMax,
+      stepsMax: config.stepsMax,
       stepsInFlightMax: config.stepsInFlightMax,
       messageBytesMax: config.messageBytesMax,
       partBytesMax: config.messageBytesMax - MESSAGE_HEAD_BYTES_MAX,

@@ -74,6 +74,7 @@ export const LANE_GAUGES = [
   'groupMembers',
   'groupPending',
   'groupsWaiting',
+  'steps',
   'stepsWaiting',
   'stepsInFlight',
   'runsInFlight',

@@ -20,13 +20,17 @@ import { applyEvent, Run, type StageRun, type StartFacts, type Step, type UndoSt
 import { type End, encodeEvent, RESULT_IN_EVENT_BYTES_MAX, type Reason, type RunEvent, type Transition } from './run-event.ts';
 import { type CallEvents, type NewCall, type StepCall, StepCalls } from './step-calls.ts';
 
-/** Told when a run comes to its end, and when it leaves it again. */
+/** Told of what concerns all runs in memory. */
 export interface EngineEvents {
   onEnded(live: LiveRun): void;
+  /** So many steps are to come, and have no room: runs that have ended may be forgotten for them. */
+  onRoomWanted(steps: number): void;
 }
 
 export class Engine implements CallEvents {
   readonly calls: StepCalls;
+  /** Of all runs in memory. */
+  stepCount = 0;
   readonly #lane: LaneContext;
   readonly #topics: OwnTopics;
   readonly #events: EngineEvents;
@@ -52,6 +56,13 @@ export class Engine implements CallEvents {
       if (undo !== null) count += undo.ready.length;
     }
     return count;
+  }
+
+  /** For so many steps more; ended runs make room for them. */
+  hasRoomFor(steps: number): boolean {
+    const { stepsMax } = this.#lane.options.workflows;
+    if (this.stepCount + steps > stepsMax) this.#events.onRoomWanted(steps);
+    return this.stepCount + steps <= stepsMax;
   }
 
   // ---- commands
@@ -228,6 +239,13 @@ export class Engine implements CallEvents {
       }
       steps = elements.length;
       (live.stages[plan.index] as LiveStage).elements = elements;
+    }
+    if (!this.hasRoomFor(steps)) {
+      (live.stages[plan.index] as LiveStage).elements = null;
+      const { stepsMax } = this.#lane.options.workflows;
+      const text = `the lane has no room for the stage's steps: steps=${steps}, laneSteps=${this.stepCount}, stepsMax=${stepsMax}`;
+      this.#emit(live, { kind: 'stageFailed', stage: plan.name, reason: { code: 'OVERLOADED', text } });
+      return;
     }
     this.#emit(live, { kind: 'stageStarted', stage: plan.name, steps });
     this.#armJoin(live, plan.index);
@@ -522,7 +540,9 @@ export class Engine implements CallEvents {
     const event = { atMs: this.#atMs, ...transition } as RunEvent;
     const { epoch, sequence } = live.run;
     this.#record(live, event, shown, null, data, { epoch, offset: sequence });
+    const { stepCount } = live.run;
     applyEvent(live.run, event, data);
+    this.stepCount += live.run.stepCount - stepCount;
   }
 
   /** The journal first: whoever sees an event in the topic finds it there after any death. */

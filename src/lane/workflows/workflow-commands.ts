@@ -64,7 +64,10 @@ export class WorkflowCommands {
       const bytes = new TextEncoder().encode(name);
       return hashBytes(bytes, 0, bytes.length) % laneCount === index;
     });
-    this.#engine = new Engine(lane, topics, { onEnded: (live) => this.#onEnded(live) });
+    this.#engine = new Engine(lane, topics, {
+      onEnded: (live) => this.#onEnded(live),
+      onRoomWanted: (steps) => this.#forgetFor(steps),
+    });
   }
 
   // ---- commands
@@ -96,6 +99,7 @@ export class WorkflowCommands {
     if (end - payloadStart > inputBytesMax)
       throw new RelayError('TOO_LARGE', 'the input is too large', { inputBytes: end - payloadStart, inputBytesMax });
     this.#checkRoom(name, plan.runsInFlightMax);
+    this.#checkSteps();
     let id = seededId(this.#lane.prng, RUN_ID_LENGTH);
     // A leading dash would be a flag on a command line.
     while (id.startsWith('-') || this.#runs.has(topicOf(name, id))) id = seededId(this.#lane.prng, RUN_ID_LENGTH);
@@ -147,6 +151,7 @@ export class WorkflowCommands {
     metrics[LaneMetric.runBytes] = bytes;
     metrics[LaneMetric.runsInFlight] = this.#runs.size - this.#ended.size;
     metrics[LaneMetric.runsEnded] = this.#ended.size;
+    metrics[LaneMetric.steps] = this.#engine.stepCount;
     metrics[LaneMetric.stepsInFlight] = this.#engine.calls.inFlight;
     metrics[LaneMetric.stepsWaiting] = this.#engine.stepsWaiting;
     metrics[LaneMetric.definitions] = this.#definitions.count;
@@ -185,7 +190,10 @@ export class WorkflowCommands {
     const endedAtMs = ({ run: { state } }: LiveRun): number => ('endedAtMs' in state ? state.endedAtMs : 0);
     const ended = runs.filter(({ run }) => run.hasEnded).sort((left, right) => endedAtMs(left) - endedAtMs(right));
     for (const live of ended) this.#noteEnd(live);
-    for (const live of runs) this.#engine.revive(live);
+    for (const { run } of runs) this.#engine.stepCount += run.stepCount;
+    // The ended ones first: those that go on may have some of them forgotten, and a dead letter that is not out yet would be lost.
+    for (const live of ended) this.#engine.revive(live);
+    for (const live of runs) if (!live.run.hasEnded) this.#engine.revive(live);
     this.#forgetOldest();
   }
 
@@ -213,16 +221,33 @@ export class WorkflowCommands {
 
   #forgetOldest(): void {
     const { runsEndedMax } = this.#lane.options.workflows;
-    for (const [topic, live] of this.#ended) {
+    for (const live of this.#ended.values()) {
       if (this.#ended.size <= runsEndedMax) return;
-      const { plan, key } = live.run;
-      this.#ended.delete(topic);
-      this.#runs.delete(topic);
-      if (key !== null) this.#byKey.delete(keyOf(plan.name, key));
-      live.isForgotten = true;
-      this.#lane.out.journal(JournalOp.FORGET, live.journalKey);
-      this.#lane.metrics[LaneMetric.runsForgotten]!++;
+      this.#forget(live);
     }
+  }
+
+  /** Ended runs with steps go, until there is room for so many more; none does if all of them would not be enough. */
+  #forgetFor(steps: number): void {
+    const { stepsMax } = this.#lane.options.workflows;
+    let endedSteps = 0;
+    for (const { run } of this.#ended.values()) endedSteps += run.stepCount;
+    if (this.#engine.stepCount - endedSteps + steps > stepsMax) return;
+    for (const live of this.#ended.values()) {
+      if (this.#engine.stepCount + steps <= stepsMax) return;
+      if (live.run.stepCount > 0) this.#forget(live);
+    }
+  }
+
+  #forget(live: LiveRun): void {
+    const { plan, key, stepCount } = live.run;
+    this.#ended.delete(live.topic);
+    this.#runs.delete(live.topic);
+    if (key !== null) this.#byKey.delete(keyOf(plan.name, key));
+    live.isForgotten = true;
+    this.#engine.stepCount -= stepCount;
+    this.#lane.out.journal(JournalOp.FORGET, live.journalKey);
+    this.#lane.metrics[LaneMetric.runsForgotten]!++;
   }
 
   #inFlightOf(workflow: string): number {
@@ -244,6 +269,14 @@ export class WorkflowCommands {
         retryAfterMs,
       },
     );
+  }
+
+  /** A run has one step at least. */
+  #checkSteps(): void {
+    if (this.#engine.hasRoomFor(1)) return;
+    const { stepsMax, retryAfterMs } = this.#lane.options.workflows;
+    this.#lane.metrics[LaneMetric.runsRefused]!++;
+    throw new RelayError('OVERLOADED', 'the lane has all the steps it may have', { stepsMax, retryAfterMs });
   }
 
   #runOf(workflow: string, run: string): LiveRun {

@@ -12,6 +12,8 @@ export interface WorkflowOptions {
   readonly runsEndedMax: number;
   /** Input and results of one run; over it the run fails with TOO_LARGE. */
   readonly runBytesMax: number;
+  /** Steps of all runs in memory, ended ones too; over it ended runs are forgotten, then START is answered OVERLOADED and a stage that begins fails. */
+  readonly stepsMax: number;
   /** Steps with a CALL in flight; over it steps wait. */
   readonly stepsInFlightMax: number;
   /** Largest CALL: a message like any client's. */
