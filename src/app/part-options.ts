@@ -68,6 +68,7 @@ export function laneOptions(
       runsEndedMax: config.runsEndedMax,
       runBytesMax: config.runBytesMax,
       stepsMax: config.stepsMax,
+      runEventsMax: config.runEventsMax,
       stepsInFlightMax: config.stepsInFlightMax,
       messageBytesMax: config.messageBytesMax,
       partBytesMax: config.messageBytesMax - MESSAGE_HEAD_BYTES_MAX,

@@ -80,6 +80,7 @@ export const LANE_GAUGES = [
   'runsInFlight',
   'runsEnded',
   'runBytes',
+  'runEvents',
   'definitions',
 ] as const;
 

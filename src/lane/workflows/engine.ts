@@ -6,6 +6,7 @@
  */
 import { pack } from '../../protocol/codec.ts';
 import { DEAD_LETTER_TOPIC_PREFIX } from '../../protocol/placement.ts';
+import { withFacts } from '../../protocol/errors.ts';
 import { JournalOp } from '../../protocol/records.ts';
 import { skipValue } from '../../protocol/skip.ts';
 import type { LaneContext, OwnTopics } from '../lane-context.ts';
@@ -20,6 +21,9 @@ import { applyEvent, Run, type StageRun, type StartFacts, type Step, type UndoSt
 import { type End, encodeEvent, RESULT_IN_EVENT_BYTES_MAX, type Reason, type RunEvent, type Transition } from './run-event.ts';
 import { type CallEvents, type NewCall, type StepCall, StepCalls } from './step-calls.ts';
 
+/** What a step makes at least: it starts, it ends. */
+const STEP_EVENTS = 2;
+
 /** Told of what concerns all runs in memory. */
 export interface EngineEvents {
   onEnded(live: LiveRun): void;
@@ -31,6 +35,8 @@ export class Engine implements CallEvents {
   readonly calls: StepCalls;
   /** Of all runs in memory. */
   stepCount = 0;
+  /** Theirs too: as many entries has the journal. */
+  eventCount = 0;
   readonly #lane: LaneContext;
   readonly #topics: OwnTopics;
   readonly #events: EngineEvents;
@@ -60,9 +66,15 @@ export class Engine implements CallEvents {
 
   /** For so many steps more; ended runs make room for them. */
   hasRoomFor(steps: number): boolean {
-    const { stepsMax } = this.#lane.options.workflows;
-    if (this.stepCount + steps > stepsMax) this.#events.onRoomWanted(steps);
-    return this.stepCount + steps <= stepsMax;
+    if (!this.wouldFit(steps)) this.#events.onRoomWanted(steps);
+    return this.wouldFit(steps);
+  }
+
+  /** `without`: if so much were forgotten. */
+  wouldFit(steps: number, without = { steps: 0, events: 0 }): boolean {
+    const { stepsMax, runEventsMax } = this.#lane.options.workflows;
+    const events = this.eventCount - without.events + STEP_EVENTS * steps;
+    return this.stepCount - without.steps + steps <= stepsMax && events <= runEventsMax;
   }
 
   // ---- commands
@@ -79,6 +91,7 @@ export class Engine implements CallEvents {
       inputBytes: input.length,
     } as const;
     const live = new LiveRun(new Run(plan, event, facts, input));
+    this.eventCount++;
     this.#record(live, event, null, facts, input);
     this.#armDeadline(live);
     return live;
@@ -242,8 +255,9 @@ export class Engine implements CallEvents {
     }
     if (!this.hasRoomFor(steps)) {
       (live.stages[plan.index] as LiveStage).elements = null;
-      const { stepsMax } = this.#lane.options.workflows;
-      const text = `the lane has no room for the stage's steps: steps=${steps}, laneSteps=${this.stepCount}, stepsMax=${stepsMax}`;
+      const { stepsMax, runEventsMax } = this.#lane.options.workflows;
+      const facts = { steps, laneSteps: this.stepCount, stepsMax, laneEvents: this.eventCount, runEventsMax };
+      const text = withFacts("the lane has no room for the stage's steps", facts);
       this.#emit(live, { kind: 'stageFailed', stage: plan.name, reason: { code: 'OVERLOADED', text } });
       return;
     }
@@ -459,7 +473,7 @@ export class Engine implements CallEvents {
     const isWanted = isUndo || run.state.name === 'running' || run.state.name === 'paused';
     const isExcluded =
       retries.nonRetryable.has(reason.code) || (reason.serviceCode !== undefined && retries.nonRetryable.has(reason.serviceCode));
-    if (!isWanted || !isRetryable || isExcluded || failures >= retries.max) this.#failStep(call, reason);
+    if (!isWanted || !isRetryable || isExcluded || failures >= retries.max || !this.hasRoomFor(1)) this.#failStep(call, reason);
     else {
       const afterMs = retryDelayMs(retries, failures + 1, reason.code, retryAfterMs, this.#lane.prng);
       this.#emit(live, { kind: isUndo ? 'compensationRetried' : 'stepRetried', stage, index, attempt, reason, afterMs });
@@ -543,6 +557,7 @@ export class Engine implements CallEvents {
     const { stepCount } = live.run;
     applyEvent(live.run, event, data);
     this.stepCount += live.run.stepCount - stepCount;
+    this.eventCount++;
   }
 
   /** The journal first: whoever sees an event in the topic finds it there after any death. */

@@ -152,6 +152,7 @@ export class WorkflowCommands {
     metrics[LaneMetric.runsInFlight] = this.#runs.size - this.#ended.size;
     metrics[LaneMetric.runsEnded] = this.#ended.size;
     metrics[LaneMetric.steps] = this.#engine.stepCount;
+    metrics[LaneMetric.runEvents] = this.#engine.eventCount;
     metrics[LaneMetric.stepsInFlight] = this.#engine.calls.inFlight;
     metrics[LaneMetric.stepsWaiting] = this.#engine.stepsWaiting;
     metrics[LaneMetric.definitions] = this.#definitions.count;
@@ -190,7 +191,10 @@ export class WorkflowCommands {
     const endedAtMs = ({ run: { state } }: LiveRun): number => ('endedAtMs' in state ? state.endedAtMs : 0);
     const ended = runs.filter(({ run }) => run.hasEnded).sort((left, right) => endedAtMs(left) - endedAtMs(right));
     for (const live of ended) this.#noteEnd(live);
-    for (const { run } of runs) this.#engine.stepCount += run.stepCount;
+    for (const { run } of runs) {
+      this.#engine.stepCount += run.stepCount;
+      this.#engine.eventCount += run.sequence;
+    }
     // The ended ones first: those that go on may have some of them forgotten, and a dead letter that is not out yet would be lost.
     for (const live of ended) this.#engine.revive(live);
     for (const live of runs) if (!live.run.hasEnded) this.#engine.revive(live);
@@ -227,25 +231,28 @@ export class WorkflowCommands {
     }
   }
 
-  /** Ended runs with steps go, until there is room for so many more; none does if all of them would not be enough. */
+  /** Ended runs go, until there is room for so many steps more; none does if all of them would not be enough. */
   #forgetFor(steps: number): void {
-    const { stepsMax } = this.#lane.options.workflows;
-    let endedSteps = 0;
-    for (const { run } of this.#ended.values()) endedSteps += run.stepCount;
-    if (this.#engine.stepCount - endedSteps + steps > stepsMax) return;
+    const ended = { steps: 0, events: 0 };
+    for (const { run } of this.#ended.values()) {
+      ended.steps += run.stepCount;
+      ended.events += run.sequence;
+    }
+    if (!this.#engine.wouldFit(steps, ended)) return;
     for (const live of this.#ended.values()) {
-      if (this.#engine.stepCount + steps <= stepsMax) return;
-      if (live.run.stepCount > 0) this.#forget(live);
+      if (this.#engine.wouldFit(steps)) return;
+      this.#forget(live);
     }
   }
 
   #forget(live: LiveRun): void {
-    const { plan, key, stepCount } = live.run;
+    const { plan, key, stepCount, sequence } = live.run;
     this.#ended.delete(live.topic);
     this.#runs.delete(live.topic);
     if (key !== null) this.#byKey.delete(keyOf(plan.name, key));
     live.isForgotten = true;
     this.#engine.stepCount -= stepCount;
+    this.#engine.eventCount -= sequence;
     this.#lane.out.journal(JournalOp.FORGET, live.journalKey);
     this.#lane.metrics[LaneMetric.runsForgotten]!++;
   }
@@ -274,9 +281,10 @@ export class WorkflowCommands {
   /** A run has one step at least. */
   #checkSteps(): void {
     if (this.#engine.hasRoomFor(1)) return;
-    const { stepsMax, retryAfterMs } = this.#lane.options.workflows;
+    const { stepsMax, runEventsMax, retryAfterMs } = this.#lane.options.workflows;
+    const facts = { laneSteps: this.#engine.stepCount, stepsMax, laneEvents: this.#engine.eventCount, runEventsMax, retryAfterMs };
     this.#lane.metrics[LaneMetric.runsRefused]!++;
-    throw new RelayError('OVERLOADED', 'the lane has all the steps it may have', { stepsMax, retryAfterMs });
+    throw new RelayError('OVERLOADED', 'the lane has all the steps or events of runs it may have', facts);
   }
 
   #runOf(workflow: string, run: string): LiveRun {

@@ -242,7 +242,7 @@ t.test('steps of all runs in memory are bounded: ended runs go first, then a sta
   rig.advance(0);
   t.equal(rig.metric('steps'), 6, 'the second stage took the room of the run that had ended');
   t.match(rig.run(first.run, 'status'), [33, Number, 103, /no such run/]);
-  t.match(rig.start([1]), [33, Number, 106, /all the steps/, { stepsMax: 6, retryAfterMs: Number }]);
+  t.match(rig.start([1]), [33, Number, 106, /all the steps/, { laneSteps: 6, stepsMax: 6, retryAfterMs: Number }]);
 
   while (rig.calls.size > 0) work();
   t.equal(rig.run(second.run, 'status').state, 'succeeded');
@@ -270,6 +270,36 @@ t.test('a stage that would have no room even without all ended runs has none of 
   const tooMany = rig.start([1, 2, 3, 4, 5]);
   t.match(rig.run(tooMany.run, 'status'), { state: 'failed', reason: { code: 'OVERLOADED' } });
   t.equal(rig.run(ended.run, 'status').state, 'succeeded');
+});
+
+t.test('events of all runs in memory are bounded: ended runs go, then what fails is not tried again, and START is refused', async (t) => {
+  const rig = new WorkflowRig({ runEventsMax: 20 });
+  rig.define([stage('a', { retries: { max: 100, backoffMs: 0 } })]);
+  const first = rig.start();
+  rig.result(rig.call, 1);
+  rig.advance(0);
+  const events = rig.metric('runEvents');
+  t.equal(events, rig.run(first.run, 'status').offset);
+
+  const second = rig.start();
+  let tries = 0;
+  for (; rig.calls.size > 0; tries++) {
+    rig.fail(rig.call, 'TIMEOUT');
+    while (rig.calls.size === 0 && rig.advanceToTimer(10_000));
+  }
+  t.ok(tries > 5 && tries < 12, `tried ${tries} times`);
+  t.match(rig.run(first.run, 'status'), [33, Number, 103, /no such run/]);
+  t.match(rig.run(second.run, 'status'), { state: 'failed', reason: { code: 'TIMEOUT' } });
+  rig.advance(0);
+  const { offset } = rig.run(second.run, 'status');
+  t.equal(rig.metric('runEvents'), offset);
+  rig.replace();
+  rig.advance(0);
+  t.equal(rig.metric('runEvents'), offset, 'a lane that takes its place counts the same');
+
+  const third = rig.start();
+  t.match(third, { run: String }, 'the failed run makes room');
+  t.match(rig.run(second.run, 'status'), [33, Number, 103, /no such run/]);
 });
 
 t.test('the steps of a run that is retried are counted once', async (t) => {
