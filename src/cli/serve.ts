@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { loadConfig } from '../app/config.ts';
 import { Relay } from '../app/relay.ts';
+import { leaveOutStacks } from '../protocol/errors.ts';
 import { lineLog } from '../telemetry/log.ts';
 
 export async function serve(argv: string[]): Promise<number> {
@@ -15,6 +16,7 @@ export async function serve(argv: string[]): Promise<number> {
     process.stderr.write(`relay: invalid configuration:\n${problems.map((problem) => `  ${problem}\n`).join('')}`);
     return 2;
   }
+  leaveOutStacks();
   const log = lineLog(config.logLevel, (line) => process.stderr.write(line));
   const relay = new Relay(config, {
     onLaneEvent: (event) => {

@@ -5,8 +5,8 @@
  * that takes another's place folds the journal and goes on from where the records ended.
  */
 import { pack } from '../../protocol/codec.ts';
-import { DEAD_LETTER_TOPIC_PREFIX } from '../../protocol/placement.ts';
 import { withFacts } from '../../protocol/errors.ts';
+import { DEAD_LETTER_TOPIC_PREFIX } from '../../protocol/placement.ts';
 import { JournalOp } from '../../protocol/records.ts';
 import { skipValue } from '../../protocol/skip.ts';
 import type { LaneContext, OwnTopics } from '../lane-context.ts';

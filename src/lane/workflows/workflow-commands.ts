@@ -77,6 +77,7 @@ export class WorkflowCommands {
     const name = this.#lane.keyText(header);
     const start = skipValue(bytes, header.bodyStart, end);
     try {
+      decodeOptions(bytes, header.bodyStart, start); // There are none yet; what is no map is refused now, or it could never mean anything.
       const { plan, isNew } = this.#definitions.define(name, definitionValue(bytes, start, end));
       if (isNew) out.journal(JournalOp.APPEND, DEFINITION_KEY, encodeDefinitionEntry(bytes.slice(start, end)));
       out.ok(this.#lane.session, header.id, { workflow: name, version: plan.version });
@@ -282,7 +283,13 @@ export class WorkflowCommands {
   #checkSteps(): void {
     if (this.#engine.hasRoomFor(1)) return;
     const { stepsMax, runEventsMax, retryAfterMs } = this.#lane.options.workflows;
-    const facts = { laneSteps: this.#engine.stepCount, stepsMax, laneEvents: this.#engine.eventCount, runEventsMax, retryAfterMs };
+    const facts = {
+      laneSteps: this.#engine.stepCount,
+      stepsMax,
+      laneEvents: this.#engine.eventCount,
+      runEventsMax,
+      retryAfterMs,
+    };
     this.#lane.metrics[LaneMetric.runsRefused]!++;
     throw new RelayError('OVERLOADED', 'the lane has all the steps or events of runs it may have', facts);
   }
