@@ -343,6 +343,19 @@ export const SETTINGS = {
     atBound: 'The run fails with TOO_LARGE (107).',
     metrics: ['relay_lane_runs_failed_total'],
   }),
+  stepsMax: integer(200_000, [10_000, 100_000_000], {
+    group: WORKFLOWS,
+    what: 'Steps of one lane’s runs, of those that have ended and are kept too: a `forEach` over 10,000 elements has 10,000. A step takes a few hundred bytes of `laneHeapMbMax`, whatever it does.',
+    atBound:
+      'Runs that have ended are forgotten, the one that ended first before others. If that is not enough, START is answered OVERLOADED (106) with `retryAfterMs`, and a run whose next stage has no room fails with OVERLOADED.',
+    metrics: ['relay_lane_steps'],
+  }),
+  runEventsMax: integer(500_000, [30_000, 1_000_000_000], {
+    group: WORKFLOWS,
+    what: 'Events of one lane’s runs, of those that have ended and are kept too. The journal keeps them all, at about half a kilobyte of the main thread’s memory each; a step makes two, and two more with each retry.',
+    atBound: 'As with `stepsMax`; and what fails is not tried again.',
+    metrics: ['relay_lane_run_events'],
+  }),
   stepsInFlightMax: integer(10_000, [1, 1_000_000], {
     group: WORKFLOWS,
     what: 'Steps of one lane’s runs that wait for their service at once.',

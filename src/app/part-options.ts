@@ -67,6 +67,8 @@ export function laneOptions(
       runsInFlightMax: config.runsInFlightMax,
       runsEndedMax: config.runsEndedMax,
       runBytesMax: config.runBytesMax,
+      stepsMax: config.stepsMax,
+      runEventsMax: config.runEventsMax,
       stepsInFlightMax: config.stepsInFlightMax,
       messageBytesMax: config.messageBytesMax,
       partBytesMax: config.messageBytesMax - MESSAGE_HEAD_BYTES_MAX,

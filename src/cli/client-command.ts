@@ -11,6 +11,7 @@ import type { Flag, FlagValues } from './flags.ts';
 export const CLIENT_FLAGS: Readonly<Record<string, Flag>> = {
   url: { type: 'string', default: 'ws://127.0.0.1:8080', about: 'the relay' },
   client: { type: 'string', about: 'a name for this client' },
+  'connect-timeout-ms': { type: 'string', default: '10000', about: 'give up if no relay answers for so long; 0: never' },
 };
 
 export const JSON_FLAG: Readonly<Record<string, Flag>> = {
@@ -20,15 +21,32 @@ export const JSON_FLAG: Readonly<Record<string, Flag>> = {
 /** The exit code: that of `use`, or 1 with the error's text on the standard error output. */
 export async function withClient(values: FlagValues, use: (client: FullClient) => Promise<number>): Promise<number> {
   let client: FullClient | null = null;
+  let problem = 'no answer';
   try {
+    const timeoutMs = Number(values['connect-timeout-ms']);
+    if (!Number.isInteger(timeoutMs) || timeoutMs < 0) throw new Error('--connect-timeout-ms must be a number of milliseconds');
     client = createClient({
       url: values['url'] as string,
       ...(values['client'] === undefined ? {} : { client: values['client'] as string }),
     });
     client.on('state', (state) => {
-      if (state.name === 'waiting') process.stderr.write(`relay: not connected, trying again: ${JSON.stringify(state)}\n`);
+      if (state.name !== 'waiting') return;
+      problem = `${state.reason} (${state.closeCode})`;
+      process.stderr.write(`relay: not connected to ${values['url']}, trying again: ${problem}\n`);
     });
-    await client.connect();
+    let isTooLate = false;
+    const giveUp = (): void => {
+      isTooLate = true;
+      client?.close({ timeoutMs: 0 });
+    };
+    const timer = timeoutMs === 0 ? undefined : setTimeout(giveUp, timeoutMs);
+    try {
+      await client.connect();
+    } catch (error) {
+      throw isTooLate ? new Error(`no relay at ${values['url']} for ${timeoutMs} ms: ${problem}`) : error;
+    } finally {
+      clearTimeout(timer);
+    }
     return await use(client);
   } catch (error) {
     warn(error);

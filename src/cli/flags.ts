@@ -26,7 +26,7 @@ export function parse(
   );
   const help = `usage: ${usage}\n${Object.entries(flags)
     .map(
-      ([name, flag]) => `  --${name.padEnd(16)} ${flag.about}${flag.default === undefined ? '' : ` (default ${flag.default})`}\n`,
+      ([name, flag]) => `  --${name.padEnd(18)} ${flag.about}${flag.default === undefined ? '' : ` (default ${flag.default})`}\n`,
     )
     .join('')}`;
   try {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { loadConfig } from '../app/config.ts';
 import { Relay } from '../app/relay.ts';
+import { leaveOutStacks } from '../protocol/errors.ts';
 import { createLog } from '../telemetry/log.ts';
 
 export async function serve(argv: string[]): Promise<number> {
@@ -15,6 +16,7 @@ export async function serve(argv: string[]): Promise<number> {
     process.stderr.write(`relay: invalid configuration:\n${problems.map((problem) => `  ${problem}\n`).join('')}`);
     return 2;
   }
+  leaveOutStacks();
   const format = config.logFormat === 'auto' ? (process.stderr.isTTY === true ? 'text' : 'json') : config.logFormat;
   const log = createLog(config.logLevel, format, (line) => process.stderr.write(line));
   // From here on, not only once it listens: in a container this is process 1, from which the kernel keeps signals that it does not handle.

@@ -148,7 +148,7 @@ export class CommandRouter {
     const { lanes, queries, metrics } = this.#front;
     if (header.id === 0) throw new RelayError('BAD_REQUEST', `${SPEC_BY_TYPE[header.type]?.name} without an id asks for nothing`);
     for (let lane = 0; lane < lanes.count; lane++) this.#front.introduce(session, lane);
-    if (!lanes.allHaveRoom(COMMAND_HEAD_BYTES + header.end - start)) this.#front.refuseOverloaded(-1);
+    if (!lanes.allHaveRoom(COMMAND_HEAD_BYTES + header.end - start)) this.#front.refuseOverloaded(null);
     const query = queries.begin(session.number, header.id, field, lanes.count, countMax);
     for (let lane = 0; lane < lanes.count; lane++) {
       lanes.tryWrite(lane, IngressKind.QUERY, session.number, query, this.#front.receivedUs, bytes, start, header.end);

@@ -7,6 +7,7 @@ import type { RelayClock } from '../base/clock.ts';
 import { pack, packMessage } from '../protocol/codec.ts';
 import { CLOSE_CODES, type CloseCodeName, WIRE_ERRORS } from '../protocol/codes.ts';
 import { closeReason, type ErrorFacts, RelayError } from '../protocol/errors.ts';
+import type { MessageHeader } from '../protocol/header.ts';
 import type { Lanes } from '../protocol/lane-port.ts';
 import { IngressKind, withNumbers } from '../protocol/records.ts';
 import { MessageType } from '../protocol/types.ts';
@@ -70,6 +71,12 @@ export class FrontContext {
     this.hub.sendNow(session, this.errorFrame(id, error));
   }
 
+  /** A RETURN has no id of its sender's, the call's number would be taken for one: the details name the call. */
+  sendCommandError(session: Session, { type, id }: MessageHeader, error: RelayError): void {
+    if (type !== MessageType.RETURN) return this.sendError(session, id, error);
+    this.sendError(session, 0, new RelayError(error.codeName, error.text, { callId: id, ...error.facts }));
+  }
+
   errorFrame(id: number, error: RelayError): Uint8Array {
     this.metrics.errorsSent++;
     const facts = Object.keys(error.facts).length === 0 ? null : error.facts;
@@ -80,9 +87,11 @@ export class FrontContext {
     this.hub.sendNow(session, packMessage(type, id, ...rest));
   }
 
-  refuseOverloaded(lane: number): never {
+  /** `lane`: null where all of them must have room. */
+  refuseOverloaded(lane: number | null): never {
     this.metrics.laneIngressFull++;
-    throw new RelayError('OVERLOADED', undefined, { lane, retryAfterMs: this.options.retryAfterMs });
+    const { retryAfterMs } = this.options;
+    throw new RelayError('OVERLOADED', undefined, lane === null ? { retryAfterMs } : { lane, retryAfterMs });
   }
 
   laneRestarted(): RelayError {

@@ -318,8 +318,7 @@ export class Front {
       this.#router.route(session, header, bytes, start);
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
-      // A RETURN has no id of its sender's: the call's number would be taken for one.
-      this.#front.sendError(session, header.type === MessageType.RETURN ? 0 : header.id, error);
+      this.#front.sendCommandError(session, header, error);
     }
   }
 

@@ -307,8 +307,7 @@ export class LaneRecords implements LaneEvents {
       if (this.#lastJoined[lane] === `${session.number}:${header.id}`) return;
       this.#subscribeAnswered(session);
     }
-    // A RETURN has no id of its sender's: the call's number would be taken for one.
-    this.#front.sendError(session, header.type === MessageType.RETURN ? 0 : header.id, this.#front.laneRestarted());
+    this.#front.sendCommandError(session, header, this.#front.laneRestarted());
   }
 
   /** After the last onRecordLost: who waits for something that only this lane could have given. */

@@ -43,7 +43,7 @@ export class PatternCommands {
     for (let lane = 0; lane < lanes.count; lane++) this.#front.introduce(session, lane);
     if (!lanes.allHaveRoom(COMMAND_HEAD_BYTES + header.end - start)) {
       if (isSubscribe && !joined) patterns.leave(sub, session.number);
-      this.#front.refuseOverloaded(-1);
+      this.#front.refuseOverloaded(null);
     }
     patterns.expect(sub, session.number, !isSubscribe);
     for (let lane = 0; lane < lanes.count; lane++) {

@@ -78,11 +78,13 @@ export const LANE_GAUGES = [
   'groupMembers',
   'groupPending',
   'groupsWaiting',
+  'steps',
   'stepsWaiting',
   'stepsInFlight',
   'runsInFlight',
   'runsEnded',
   'runBytes',
+  'runEvents',
   'definitions',
 ] as const;
 

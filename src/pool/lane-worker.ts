@@ -6,6 +6,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { LaneOptions } from '../lane/lane-options.ts';
+import { leaveOutStacks } from '../protocol/errors.ts';
 import { type Bell, MessagePortBell, NotifyBell, ThreadDoorbell } from '../shm/doorbell.ts';
 import { createIdleStrategy, type IdleStrategyName } from '../shm/idle-strategy.ts';
 import { RoomBell } from '../shm/room-bell.ts';
@@ -37,6 +38,7 @@ const EVENT_LOOP_TURN_MS = 1_000;
 /** `beforeRun` is the fault tests' way in: it may throw, exit or hang like any bug would. */
 export default async function runLane(task: LaneTask, beforeRun?: (ingress: SharedArrayBuffer) => void): Promise<void> {
   const { options, ingress, egress, metrics, bellPort, idleStrategy, parkTimeoutMs } = task;
+  leaveOutStacks();
   const offsetUs = clockOriginUs() - task.clockOriginUs;
   const latencies = laneLatencies(task.latencies);
   observeGcPauses(latencies.gcPause);

@@ -21,6 +21,13 @@ export function closeReason(text: string, facts: ErrorFacts = {}): string {
   return new TextDecoder().decode(bytes.subarray(0, CLOSE_REASON_BYTES_MAX - 3)).replace(/\uFFFD+$/, '');
 }
 
+let hasStacks = true;
+
+/** For a thread of the relay's: there a refusal is an answer, and its stack takes several times as long as the rest of it. Who floods gets them by the thousand. */
+export function leaveOutStacks(): void {
+  hasStacks = false;
+}
+
 /** A wire error as an exception. Match on `name` or `code`, never on the text. */
 export class RelayError extends Error {
   readonly code: number;
@@ -36,7 +43,10 @@ export class RelayError extends Error {
     facts: ErrorFacts = {},
     options?: ErrorOptions,
   ) {
+    const { stackTraceLimit } = Error;
+    if (!hasStacks) Error.stackTraceLimit = 0;
     super(withFacts(text, facts), options);
+    Error.stackTraceLimit = stackTraceLimit;
     this.text = text;
     this.codeName = codeName;
     this.code = WIRE_ERRORS[codeName].code;

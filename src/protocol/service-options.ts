@@ -221,6 +221,7 @@ function names256(field: string, value: unknown, countMin: number): readonly str
 function idempotentMethods(value: unknown, methods: readonly string[]): true | readonly string[] {
   if (value === true) return true;
   if (isAbsent(value) || value === false) return [];
+  if (!Array.isArray(value)) throw new RelayError('BAD_REQUEST', 'idempotent must be a list of methods, or true for all of them');
   const names = names256('idempotent', value, 0);
   const stranger = methods.includes(ANY_METHOD) ? undefined : names.find((name) => !methods.includes(name));
   if (stranger !== undefined) throw new RelayError('BAD_REQUEST', `idempotent '${stranger}' is none of the methods`);

@@ -54,6 +54,17 @@ t.test('relay call prints a result, the parts of a stream, or why there is none'
   );
 });
 
+t.test('commands give up when no relay answers, and say which and why', async (t) => {
+  const url = 'ws://127.0.0.1:9'; // Discard: nobody listens there, and nobody will.
+  for (const args of [['call', 'math', 'add', '1'], ['services'], ['workflow', 'list'], ['pub', 'a', '1']]) {
+    const program = relayProgram(t, [...args, '--url', url, '--connect-timeout-ms', '300']);
+    t.same(await program.exited, FAILED, args.join(' '));
+    t.match(program.stderr.all.at(-1), /^relay: no relay at ws:..127\.0\.0\.1:9 for 300 ms: .+ \(1006\)$/);
+  }
+  const wrong = relayProgram(t, ['services', '--url', url, '--connect-timeout-ms', 'soon']);
+  t.same(await wrong.exited, FAILED);
+});
+
 t.test('relay services lists what is registered', async (t) => {
   const relay = await startRelay(t);
   await openServer(t, relay.url);

@@ -96,7 +96,7 @@ export class CallTable {
     const { out, timers, nowMs, options } = this.#lane;
     call.callId = this.#nextNumber++ * options.laneCount + options.index;
     call.instance = instance;
-    call.attempts++;
+    if (call.attempts++ > 0) this.#lane.metrics[LaneMetric.callsRetried]!++;
     call.startedMs = nowMs;
     this.#byCallId.set(call.callId, call);
     instance.peer.held.add(call);
@@ -306,7 +306,6 @@ export class CallTable {
     const { service, methodBytes } = call;
     const pool = service.poolOf(methodBytes, 0, methodBytes.length).instances;
     const next = this.#balancer.choose(pool, call);
-    this.#lane.metrics[LaneMetric.callsRetried]!++;
     if (next !== null) this.#give(call, next, payload, 0, payload.length);
     else if (pool.some((candidate) => suits(candidate, call.options))) this.#wait(call, payload, true);
     else {

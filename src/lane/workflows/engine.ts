@@ -5,6 +5,7 @@
  * that takes another's place folds the journal and goes on from where the records ended.
  */
 import { pack } from '../../protocol/codec.ts';
+import { withFacts } from '../../protocol/errors.ts';
 import { DEAD_LETTER_TOPIC_PREFIX } from '../../protocol/placement.ts';
 import { JournalOp } from '../../protocol/records.ts';
 import { skipValue } from '../../protocol/skip.ts';
@@ -20,13 +21,22 @@ import { applyEvent, Run, type StageRun, type StartFacts, type Step, type UndoSt
 import { type End, encodeEvent, RESULT_IN_EVENT_BYTES_MAX, type Reason, type RunEvent, type Transition } from './run-event.ts';
 import { type CallEvents, type NewCall, type StepCall, StepCalls } from './step-calls.ts';
 
-/** Told when a run comes to its end, and when it leaves it again. */
+/** What a step makes at least: it starts, it ends. */
+const STEP_EVENTS = 2;
+
+/** Told of what concerns all runs in memory. */
 export interface EngineEvents {
   onEnded(live: LiveRun): void;
+  /** So many steps are to come, and have no room: runs that have ended may be forgotten for them. */
+  onRoomWanted(steps: number): void;
 }
 
 export class Engine implements CallEvents {
   readonly calls: StepCalls;
+  /** Of all runs in memory. */
+  stepCount = 0;
+  /** Theirs too: as many entries has the journal. */
+  eventCount = 0;
   readonly #lane: LaneContext;
   readonly #topics: OwnTopics;
   readonly #events: EngineEvents;
@@ -54,6 +64,19 @@ export class Engine implements CallEvents {
     return count;
   }
 
+  /** For so many steps more; ended runs make room for them. */
+  hasRoomFor(steps: number): boolean {
+    if (!this.wouldFit(steps)) this.#events.onRoomWanted(steps);
+    return this.wouldFit(steps);
+  }
+
+  /** `without`: if so much were forgotten. */
+  wouldFit(steps: number, without = { steps: 0, events: 0 }): boolean {
+    const { stepsMax, runEventsMax } = this.#lane.options.workflows;
+    const events = this.eventCount - without.events + STEP_EVENTS * steps;
+    return this.stepCount - without.steps + steps <= stepsMax && events <= runEventsMax;
+  }
+
   // ---- commands
 
   start(plan: Plan, id: string, key: string | null, deadlineMs: number | null, input: Uint8Array): LiveRun {
@@ -68,6 +91,7 @@ export class Engine implements CallEvents {
       inputBytes: input.length,
     } as const;
     const live = new LiveRun(new Run(plan, event, facts, input));
+    this.eventCount++;
     this.#record(live, event, null, facts, input);
     this.#armDeadline(live);
     return live;
@@ -229,6 +253,14 @@ export class Engine implements CallEvents {
       }
       steps = elements.length;
       (live.stages[plan.index] as LiveStage).elements = elements;
+    }
+    if (!this.hasRoomFor(steps)) {
+      (live.stages[plan.index] as LiveStage).elements = null;
+      const { stepsMax, runEventsMax } = this.#lane.options.workflows;
+      const facts = { steps, laneSteps: this.stepCount, stepsMax, laneEvents: this.eventCount, runEventsMax };
+      const text = withFacts("the lane has no room for the stage's steps", facts);
+      this.#emit(live, { kind: 'stageFailed', stage: plan.name, reason: { code: 'OVERLOADED', text } });
+      return;
     }
     this.#emit(live, { kind: 'stageStarted', stage: plan.name, steps });
     this.#armJoin(live, plan.index);
@@ -442,7 +474,7 @@ export class Engine implements CallEvents {
     const isWanted = isUndo || run.state.name === 'running' || run.state.name === 'paused';
     const isExcluded =
       retries.nonRetryable.has(reason.code) || (reason.serviceCode !== undefined && retries.nonRetryable.has(reason.serviceCode));
-    if (!isWanted || !isRetryable || isExcluded || failures >= retries.max) this.#failStep(call, reason);
+    if (!isWanted || !isRetryable || isExcluded || failures >= retries.max || !this.hasRoomFor(1)) this.#failStep(call, reason);
     else {
       const afterMs = retryDelayMs(retries, failures + 1, reason.code, retryAfterMs, this.#lane.prng);
       this.#emit(live, { kind: isUndo ? 'compensationRetried' : 'stepRetried', stage, index, attempt, reason, afterMs });
@@ -523,7 +555,10 @@ export class Engine implements CallEvents {
     const event = { atMs: this.#atMs, ...transition } as RunEvent;
     const { epoch, sequence } = live.run;
     this.#record(live, event, shown, null, data, { epoch, offset: sequence });
+    const { stepCount } = live.run;
     applyEvent(live.run, event, data);
+    this.stepCount += live.run.stepCount - stepCount;
+    this.eventCount++;
   }
 
   /** The journal first: whoever sees an event in the topic finds it there after any death. */

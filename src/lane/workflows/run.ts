@@ -100,6 +100,8 @@ export class Run {
   sequence = 1;
   /** Input and results, against `runBytesMax`. */
   bytes: number;
+  /** Of all stages that have begun, against `stepsMax`. */
+  stepCount = 0;
   undo: readonly UndoStage[] = [];
   compensationsFailed = 0;
   lateResults = 0;
@@ -154,6 +156,7 @@ export function applyEvent(run: Run, event: RunEvent, data: Uint8Array | null): 
       const stage = stageOf(run, event.stage);
       stage.state = 'running';
       stage.startedAtMs = event.atMs;
+      run.stepCount += event.steps;
       stage.steps = Array.from({ length: event.steps }, () => ({
         state: WAITING,
         attempt: stage.attemptBase,
@@ -337,10 +340,12 @@ function retry(run: Run, atMs: number): void {
   run.undo = [];
   run.compensationsFailed = 0;
   run.bytes = run.input.length;
+  run.stepCount = 0;
   run.stages.forEach((stage, index) => {
     if (isAnew.has(index) || stage.steps.length === 0) reset(stage, stage.state === 'succeeded' && !isAnew.has(index));
     else if (stage.state !== 'succeeded' || isUndone.has(index)) reopen(stage, atMs);
     for (const { state } of stage.steps) if (state.name === 'succeeded') run.bytes += state.result.length;
+    run.stepCount += stage.steps.length;
   });
 }
 

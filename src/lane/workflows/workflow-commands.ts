@@ -64,7 +64,10 @@ export class WorkflowCommands {
       const bytes = new TextEncoder().encode(name);
       return hashBytes(bytes, 0, bytes.length) % laneCount === index;
     });
-    this.#engine = new Engine(lane, topics, { onEnded: (live) => this.#onEnded(live) });
+    this.#engine = new Engine(lane, topics, {
+      onEnded: (live) => this.#onEnded(live),
+      onRoomWanted: (steps) => this.#forgetFor(steps),
+    });
   }
 
   // ---- commands
@@ -74,6 +77,7 @@ export class WorkflowCommands {
     const name = this.#lane.keyText(header);
     const start = skipValue(bytes, header.bodyStart, end);
     try {
+      decodeOptions(bytes, header.bodyStart, start); // There are none yet; what is no map is refused now, or it could never mean anything.
       const { plan, isNew } = this.#definitions.define(name, definitionValue(bytes, start, end));
       if (isNew) out.journal(JournalOp.APPEND, DEFINITION_KEY, encodeDefinitionEntry(bytes.slice(start, end)));
       out.ok(this.#lane.session, header.id, { workflow: name, version: plan.version });
@@ -96,6 +100,7 @@ export class WorkflowCommands {
     if (end - payloadStart > inputBytesMax)
       throw new RelayError('TOO_LARGE', 'the input is too large', { inputBytes: end - payloadStart, inputBytesMax });
     this.#checkRoom(name, plan.runsInFlightMax);
+    this.#checkSteps();
     let id = seededId(this.#lane.prng, RUN_ID_LENGTH);
     // A leading dash would be a flag on a command line.
     while (id.startsWith('-') || this.#runs.has(topicOf(name, id))) id = seededId(this.#lane.prng, RUN_ID_LENGTH);
@@ -147,6 +152,8 @@ export class WorkflowCommands {
     metrics[LaneMetric.runBytes] = bytes;
     metrics[LaneMetric.runsInFlight] = this.#runs.size - this.#ended.size;
     metrics[LaneMetric.runsEnded] = this.#ended.size;
+    metrics[LaneMetric.steps] = this.#engine.stepCount;
+    metrics[LaneMetric.runEvents] = this.#engine.eventCount;
     metrics[LaneMetric.stepsInFlight] = this.#engine.calls.inFlight;
     metrics[LaneMetric.stepsWaiting] = this.#engine.stepsWaiting;
     metrics[LaneMetric.definitions] = this.#definitions.count;
@@ -185,7 +192,13 @@ export class WorkflowCommands {
     const endedAtMs = ({ run: { state } }: LiveRun): number => ('endedAtMs' in state ? state.endedAtMs : 0);
     const ended = runs.filter(({ run }) => run.hasEnded).sort((left, right) => endedAtMs(left) - endedAtMs(right));
     for (const live of ended) this.#noteEnd(live);
-    for (const live of runs) this.#engine.revive(live);
+    for (const { run } of runs) {
+      this.#engine.stepCount += run.stepCount;
+      this.#engine.eventCount += run.sequence;
+    }
+    // The ended ones first: those that go on may have some of them forgotten, and a dead letter that is not out yet would be lost.
+    for (const live of ended) this.#engine.revive(live);
+    for (const live of runs) if (!live.run.hasEnded) this.#engine.revive(live);
     this.#forgetOldest();
   }
 
@@ -213,16 +226,36 @@ export class WorkflowCommands {
 
   #forgetOldest(): void {
     const { runsEndedMax } = this.#lane.options.workflows;
-    for (const [topic, live] of this.#ended) {
+    for (const live of this.#ended.values()) {
       if (this.#ended.size <= runsEndedMax) return;
-      const { plan, key } = live.run;
-      this.#ended.delete(topic);
-      this.#runs.delete(topic);
-      if (key !== null) this.#byKey.delete(keyOf(plan.name, key));
-      live.isForgotten = true;
-      this.#lane.out.journal(JournalOp.FORGET, live.journalKey);
-      this.#lane.metrics[LaneMetric.runsForgotten]!++;
+      this.#forget(live);
     }
+  }
+
+  /** Ended runs go, until there is room for so many steps more; none does if all of them would not be enough. */
+  #forgetFor(steps: number): void {
+    const ended = { steps: 0, events: 0 };
+    for (const { run } of this.#ended.values()) {
+      ended.steps += run.stepCount;
+      ended.events += run.sequence;
+    }
+    if (!this.#engine.wouldFit(steps, ended)) return;
+    for (const live of this.#ended.values()) {
+      if (this.#engine.wouldFit(steps)) return;
+      this.#forget(live);
+    }
+  }
+
+  #forget(live: LiveRun): void {
+    const { plan, key, stepCount, sequence } = live.run;
+    this.#ended.delete(live.topic);
+    this.#runs.delete(live.topic);
+    if (key !== null) this.#byKey.delete(keyOf(plan.name, key));
+    live.isForgotten = true;
+    this.#engine.stepCount -= stepCount;
+    this.#engine.eventCount -= sequence;
+    this.#lane.out.journal(JournalOp.FORGET, live.journalKey);
+    this.#lane.metrics[LaneMetric.runsForgotten]!++;
   }
 
   #inFlightOf(workflow: string): number {
@@ -244,6 +277,21 @@ export class WorkflowCommands {
         retryAfterMs,
       },
     );
+  }
+
+  /** A run has one step at least. */
+  #checkSteps(): void {
+    if (this.#engine.hasRoomFor(1)) return;
+    const { stepsMax, runEventsMax, retryAfterMs } = this.#lane.options.workflows;
+    const facts = {
+      laneSteps: this.#engine.stepCount,
+      stepsMax,
+      laneEvents: this.#engine.eventCount,
+      runEventsMax,
+      retryAfterMs,
+    };
+    this.#lane.metrics[LaneMetric.runsRefused]!++;
+    throw new RelayError('OVERLOADED', 'the lane has all the steps or events of runs it may have', facts);
   }
 
   #runOf(workflow: string, run: string): LiveRun {

@@ -12,6 +12,10 @@ export interface WorkflowOptions {
   readonly runsEndedMax: number;
   /** Input and results of one run; over it the run fails with TOO_LARGE. */
   readonly runBytesMax: number;
+  /** Steps of all runs in memory, ended ones too; over it ended runs are forgotten, then START is answered OVERLOADED and a stage that begins fails. */
+  readonly stepsMax: number;
+  /** Events of all runs in memory, which is what the journal keeps. At it the same happens, and what fails is not tried again. */
+  readonly runEventsMax: number;
   /** Steps with a CALL in flight; over it steps wait. */
   readonly stepsInFlightMax: number;
   /** Largest CALL: a message like any client's. */

@@ -141,6 +141,18 @@ t.test('hostile options of every command on services get an answer, and the rela
   }
 });
 
+t.test('a RETURN that is refused names its call, and a query the lanes have no room for names no lane', async (t) => {
+  const { rig, server, caller } = served();
+  caller.say([5, 7, 'math', 'add', { window: 1_000 }, 1]);
+  const callId = lastCallId(server);
+  const session = [...rig.front.sessions].at(-2)!;
+  const part = packMessage(7, callId, { more: true }, 'x'.repeat(60_000));
+  for (let sent = 0; errors(server).length === 0 && sent < 1_000; sent++) rig.front.onMessage(session, part, true);
+  t.match(errors(server), [[33, 0, 106, String, { callId, lane: 0, retryAfterMs: 1_500 }]]);
+  rig.front.onMessage(session, packMessage(19, 9, '>', null), true);
+  t.same(errors(server).at(-1)?.[4], { retryAfterMs: 1_500 });
+});
+
 // ---- books
 
 t.test('registrations: by lane in the order in which they came, and gone with their session', async (t) => {

@@ -1,7 +1,7 @@
 /** Codes are a contract: their numbers stand here a second time, so that nobody renumbers one by accident. */
 import t from 'tap';
 import { CLOSE_CODES, reconnectAdvice, WIRE_ERRORS, wireErrorName } from '../../../src/protocol/codes.ts';
-import { RelayError, withFacts } from '../../../src/protocol/errors.ts';
+import { leaveOutStacks, RelayError, withFacts } from '../../../src/protocol/errors.ts';
 
 t.test('the numbers of the wire errors, and which of them are worth a retry', async (t) => {
   t.same(
@@ -105,3 +105,11 @@ for (const { name, facts, want } of [
     t.equal(withFacts('text', facts), want);
   });
 }
+
+// The last test: it holds for the whole thread from here on.
+t.test('a thread of the relay’s makes wire errors without stacks, and all others with theirs', async (t) => {
+  t.match(new RelayError('OVERLOADED').stack, /codes\.test/);
+  leaveOutStacks();
+  t.equal(new RelayError('OVERLOADED', undefined, { lane: 1 }).stack, 'RelayError: overloaded, retry later: lane=1');
+  t.match(new Error('a bug').stack, /codes\.test/);
+});

@@ -250,7 +250,12 @@ for (const { of, name, options, text, code = 'BAD_REQUEST' } of [
     options: { ...PLAIN, idempotent: ['c'] },
     text: /idempotent 'c' is none of the methods/,
   },
-  { of: 'register', name: 'idempotent of text', options: { ...PLAIN, idempotent: 'a' }, text: /idempotent must be a list/ },
+  {
+    of: 'register',
+    name: 'idempotent of text',
+    options: { ...PLAIN, idempotent: 'a' },
+    text: /idempotent must be a list of methods, or true/,
+  },
   {
     of: 'register',
     name: 'a heartbeat under 100 ms',

@@ -570,6 +570,7 @@ t.test('retriesMax others are tried, no more', async (t) => {
     const id = rig.call({ idempotent: true });
     for (let round = 0; round < 5 && rig.answers(id).length === 0; round++) rig.close(rig.lastInvoke.session);
     t.equal(rig.invokes.length, wants);
+    t.equal(rig.metric('callsRetried'), wants - 1);
     t.match(rig.answers(id), [[33, id, RESPONDER_LOST, new RegExp(`attempts=${wants}`)]]);
   }
 });
@@ -600,6 +601,7 @@ t.test(
     vain.close(session);
     vain.wait(1_000);
     t.match(vain.answers(id), [[33, id, RESPONDER_LOST]]);
+    t.equal(vain.metric('callsRetried'), 0, 'it was given to nobody else');
   },
 );
 

@@ -224,6 +224,108 @@ t.test('steps of all runs share the lane’s bound, a step each in turn', async 
   for (const { run } of runs) t.equal(rig.run(run, 'status').state, 'succeeded');
 });
 
+t.test(
+  'steps of all runs in memory are bounded: ended runs go first, then a stage fails that has no room, and START is refused',
+  async (t) => {
+    const rig = new WorkflowRig({ stepsMax: 6 });
+    rig.define([stage('a', { forEach: 'input' }), stage('b', { forEach: 'a' })]);
+    const work = (): void => {
+      for (const call of [...rig.calls.values()]) rig.result(call, call.payload);
+    };
+    const first = rig.start([1]);
+    while (rig.calls.size > 0) work();
+    rig.advance(0);
+    t.equal(rig.metric('steps'), 2);
+
+    const second = rig.start([1, 2, 3]);
+    rig.advance(0);
+    t.equal(rig.metric('steps'), 5);
+    work();
+    rig.advance(0);
+    t.equal(rig.metric('steps'), 6, 'the second stage took the room of the run that had ended');
+    t.match(rig.run(first.run, 'status'), [33, Number, 103, /no such run/]);
+    t.match(rig.start([1]), [33, Number, 106, /all the steps/, { laneSteps: 6, stepsMax: 6, retryAfterMs: Number }]);
+
+    while (rig.calls.size > 0) work();
+    t.equal(rig.run(second.run, 'status').state, 'succeeded');
+    const third = rig.start([1, 2, 3, 4]);
+    t.match(rig.run(second.run, 'status'), [33, Number, 103, /no such run/]);
+    work();
+    t.match(rig.run(third.run, 'status'), {
+      state: 'failed',
+      stage: 'b',
+      reason: { code: 'OVERLOADED', text: /no room for the stage's steps: steps=4, laneSteps=4, stepsMax=6/ },
+    });
+    rig.advance(0);
+    t.equal(rig.metric('steps'), 4);
+    rig.replace();
+    rig.advance(0);
+    t.equal(rig.metric('steps'), 4, 'a lane that takes its place counts the same');
+    t.equal(rig.run(third.run, 'status').state, 'failed');
+  },
+);
+
+t.test('a stage that would have no room even without all ended runs has none of them forgotten', async (t) => {
+  const rig = new WorkflowRig({ stepsMax: 4 });
+  rig.define([stage('a', { forEach: 'input' })]);
+  const ended = rig.start([1]);
+  rig.result(rig.call, 1);
+  const tooMany = rig.start([1, 2, 3, 4, 5]);
+  t.match(rig.run(tooMany.run, 'status'), { state: 'failed', reason: { code: 'OVERLOADED' } });
+  t.equal(rig.run(ended.run, 'status').state, 'succeeded');
+});
+
+t.test(
+  'events of all runs in memory are bounded: ended runs go, then what fails is not tried again, and START is refused',
+  async (t) => {
+    const rig = new WorkflowRig({ runEventsMax: 20 });
+    rig.define([stage('a', { retries: { max: 100, backoffMs: 0 } })]);
+    const first = rig.start();
+    rig.result(rig.call, 1);
+    rig.advance(0);
+    const events = rig.metric('runEvents');
+    t.equal(events, rig.run(first.run, 'status').offset);
+
+    const second = rig.start();
+    let tries = 0;
+    for (; rig.calls.size > 0; tries++) {
+      rig.fail(rig.call, 'TIMEOUT');
+      while (rig.calls.size === 0 && rig.advanceToTimer(10_000));
+    }
+    t.ok(tries > 5 && tries < 12, `tried ${tries} times`);
+    t.match(rig.run(first.run, 'status'), [33, Number, 103, /no such run/]);
+    t.match(rig.run(second.run, 'status'), { state: 'failed', reason: { code: 'TIMEOUT' } });
+    rig.advance(0);
+    const { offset } = rig.run(second.run, 'status');
+    t.equal(rig.metric('runEvents'), offset);
+    rig.replace();
+    rig.advance(0);
+    t.equal(rig.metric('runEvents'), offset, 'a lane that takes its place counts the same');
+
+    const third = rig.start();
+    t.match(third, { run: String }, 'the failed run makes room');
+    t.match(rig.run(second.run, 'status'), [33, Number, 103, /no such run/]);
+  },
+);
+
+t.test('the steps of a run that is retried are counted once', async (t) => {
+  const rig = new WorkflowRig({ stepsMax: 10 });
+  const { run } = rig.begin([stage('a', { forEach: 'input', retries: { max: 0 } })], [1, 2, 3]);
+  for (const call of [...rig.calls.values()]) rig.fail(call, 'TIMEOUT');
+  t.equal(rig.run(run, 'status').state, 'failed');
+  rig.run(run, 'retry');
+  rig.advance(0);
+  t.equal(rig.metric('steps'), 3);
+});
+
+t.test('DEFINE has no options: nil or a map, whose keys are passed over', async (t) => {
+  const rig = new WorkflowRig();
+  const definition = { name: 'w', version: 1, stages: ONE };
+  for (const bad of [1, 'x', [], true])
+    t.match(rig.ask([20, 'w', bad, definition]), [33, Number, 100, /options must be a map or nil/]);
+  t.same(rig.ask([20, 'w', { later: 1 }, definition]), { workflow: 'w', version: 1 });
+});
+
 // ---- RUN
 
 t.test('what is not there is NOT_FOUND, what is not so is CONFLICT', async (t) => {

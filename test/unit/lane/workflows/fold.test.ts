@@ -71,7 +71,7 @@ for (let seed = 1; seed <= SEEDS; seed++) {
     const taps = new Taps();
     const lane = new LaneContext({ ...LANE_DEFAULTS, seed }, taps, new Float64Array(LANE_METRICS_BYTES / 8));
     lane.nowMs = 1_700_000_000_000.25;
-    const engine = new Engine(lane, TOPICS, { onEnded: () => {} });
+    const engine = new Engine(lane, TOPICS, { onEnded: () => {}, onRoomWanted: () => {} });
     const plan = planOf({ name: 'w', version: 1, stages: prng.pick(STAGES) }, 60_000);
     const live = engine.start(
       plan,
