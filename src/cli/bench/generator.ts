@@ -533,6 +533,8 @@ export class Generator implements SocketHandler {
 
   #drain(): void {
     const startUs = nowUs();
+    // All of it is due by now. On a machine that is too busy the ticker may not have run yet: late is not lost.
+    this.#publishDue();
     if (this.#churnTimer !== null) clearInterval(this.#churnTimer);
     const timer = setInterval(() => {
       const now = nowUs();

@@ -1,26 +1,31 @@
 /**
  * A relay small enough to be read at a glance, and able to misbehave on demand: what the bench's own account is tested against.
  *
- * Speaks HELLO, SUBSCRIBE (with `since`), PUBLISH over uWebSockets.js, one topic log per room. A fault is asked for per delivery.
+ * Speaks HELLO, SUBSCRIBE (with `since`), PUBLISH over uWebSockets.js, one topic log per room. A fault is asked for per message and receiver,
+ * by its place in the bench's schedule: in which order the messages of several processes arrive is up to the machine.
  */
+import { SEQUENCE_OFFSET_BYTES, STREAM_OFFSET_BYTES } from '../../../src/cli/bench/payload.ts';
 import { pack, unpackMany } from '../../../src/protocol/codec.ts';
+import { readUint32 } from '../../../src/protocol/skip.ts';
 import { loadUws } from '../../../src/transport/uws.ts';
 
 export type Fault = 'none' | 'drop' | 'twice' | 'hold';
 
 export interface FakeRelayOptions {
-  /** Asked for each delivery, counted from 1 over the whole server. `hold`: after the next message to the same socket. */
-  readonly faultOf?: (delivery: number) => Fault;
-  /** Publishes to refuse with 106, counted from 1. */
-  readonly refuses?: (publish: number) => boolean;
+  /** Message streams of the whole run: what a message's place in the schedule is counted with. Default 1. */
+  readonly streams?: number;
+  /** Asked for each message, counted from 1, and each member of its room, counted from 0. `hold`: after the next message to the same socket. */
+  readonly faultOf?: (message: number, member: number) => Fault;
+  /** Messages to refuse with 106, counted from 1. */
+  readonly refuses?: (message: number) => boolean;
   /** Recovery answers `recovered: false` and the messages do not come. */
   readonly forgetsHistory?: boolean;
   /** Several messages of one socket go out in one frame. */
   readonly batches?: boolean;
   /** Answers HELLO with this error code. */
   readonly helloError?: number;
-  /** Closes this many connections, with 4002, at the given publish. */
-  readonly closesAt?: { readonly publish: number; readonly count: number };
+  /** Closes this many of the room's other connections, with 4002, behind the given message. */
+  readonly closesAt?: { readonly message: number; readonly count: number };
 }
 
 interface Peer {
@@ -46,7 +51,6 @@ const EPOCH = 'epoch-1';
 export function startFakeRelay(options: FakeRelayOptions = {}): Promise<FakeRelay> {
   const counts = { published: 0, dropped: 0, doubled: 0, held: 0, closed: 0, pongs: 0 };
   const rooms = new Map<string, { members: Set<Peer>; log: unknown[] }>();
-  let deliveries = 0;
   const roomOf = (name: string) => {
     const room = rooms.get(name) ?? { members: new Set<Peer>(), log: [] };
     rooms.set(name, room);
@@ -60,8 +64,7 @@ export function startFakeRelay(options: FakeRelayOptions = {}): Promise<FakeRela
   };
   const messageOf = (log: readonly unknown[], offset: number, isReplay: boolean) =>
     pack([34, 1, null, offset, isReplay ? { recovered: true } : null, log[offset - 1]]);
-  const deliver = (peer: Peer, message: Uint8Array): void => {
-    const fault = options.faultOf?.(++deliveries) ?? 'none';
+  const deliver = (peer: Peer, message: Uint8Array, fault: Fault): void => {
     if (fault === 'drop') counts.dropped++;
     else if (fault === 'hold' && peer.held === null) {
       counts.held++;
@@ -95,18 +98,24 @@ export function startFakeRelay(options: FakeRelayOptions = {}): Promise<FakeRela
           peer.queue.push(messageOf(room.log, offset, true));
     } else if (type === 2) {
       counts.published++;
-      if (options.refuses?.(counts.published)) {
+      const bytes = payload as Uint8Array;
+      const sequence = readUint32(bytes, SEQUENCE_OFFSET_BYTES);
+      const number = sequence * (options.streams ?? 1) + readUint32(bytes, STREAM_OFFSET_BYTES) + 1;
+      if (options.refuses?.(number)) {
         peer.queue.push(pack([33, id, 106, 'full', { retryAfterMs: 1 }]));
         return;
       }
       const room = roomOf(String(key));
       room.log.push(payload);
-      const bytes = messageOf(room.log, room.log.length, false);
-      for (const member of room.members) deliver(member, bytes);
+      const delivery = messageOf(room.log, room.log.length, false);
+      for (const [index, member] of [...room.members].entries()) {
+        deliver(member, delivery, options.faultOf?.(number, index) ?? 'none');
+      }
       for (const member of room.members) if (member !== peer) flush(member);
       if (id !== 0) peer.queue.push(pack([32, id, { epoch: EPOCH, offset: room.log.length }]));
-      if (options.closesAt?.publish !== counts.published) return;
-      for (const member of [...room.members].slice(-options.closesAt.count)) {
+      if (options.closesAt?.message !== number) return;
+      const others = [...room.members].filter((member) => member !== peer);
+      for (const member of others.slice(-options.closesAt.count)) {
         counts.closed++;
         member.close(4002);
       }

@@ -56,7 +56,7 @@ t.test('several publishers per room, no acks, more processes than rooms', async 
 });
 
 t.test('dropped deliveries are lost, in the warmup too', async (t) => {
-  const { result, counts } = await run({ faultOf: (delivery) => (delivery % 50 === 3 ? 'drop' : 'none') });
+  const { result, counts } = await run({ faultOf: (message, member) => (message % 10 === 1 && member === 2 ? 'drop' : 'none') });
   t.equal(counts.dropped, 16);
   t.equal(result.lost, 16);
   t.equal(result.lostInWarmup, 4);
@@ -65,19 +65,21 @@ t.test('dropped deliveries are lost, in the warmup too', async (t) => {
 });
 
 t.test('deliveries made twice are duplicates', async (t) => {
-  const { result, counts } = await run({ faultOf: (delivery) => (delivery % 40 === 1 ? 'twice' : 'none') });
+  const { result, counts } = await run({ faultOf: (message, member) => (message % 8 === 1 && member === 0 ? 'twice' : 'none') });
   t.equal(counts.doubled, 20);
   t.match(result, { lost: 0, duplicated: 20, reordered: 0, delivered: MEASURED * MEMBERS });
 });
 
 t.test('deliveries in the wrong order are reordered and not lost', async (t) => {
-  const { result, counts } = await run({ faultOf: (delivery) => (delivery < 700 && delivery % 60 === 1 ? 'hold' : 'none') });
+  const { result, counts } = await run({
+    faultOf: (message, member) => (message < 140 && message % 12 === 1 && member === 0 ? 'hold' : 'none'),
+  });
   t.equal(counts.held, 12);
   t.match(result, { lost: 0, duplicated: 0, reordered: 12, delivered: MEASURED * MEMBERS });
 });
 
 t.test('refused publishes are errors, not losses', async (t) => {
-  const { result } = await run({ refuses: (publish) => publish > 40 && publish % 10 === 0 });
+  const { result } = await run({ refuses: (message) => message > 40 && message % 10 === 0 });
   t.match(result, {
     publishErrorsByCode: { 106: 12 },
     lost: 0,
@@ -88,8 +90,8 @@ t.test('refused publishes are errors, not losses', async (t) => {
 });
 
 t.test('connections that the server ends are counted by code, and what they were owed is lost', async (t) => {
-  // Publish 100 is the last of a room's first 25; 15 more would have come to each of the two.
-  const { result, counts } = await run({ closesAt: { publish: 100, count: 2 } });
+  // Message 100 is the last of a room's first 25; 15 more would have come to each of the two.
+  const { result, counts } = await run({ closesAt: { message: 100, count: 2 } });
   t.equal(counts.closed, 2);
   t.strictSame(result.disconnectsByCode, { 4002: 2 });
   t.equal(result.lost, 30);

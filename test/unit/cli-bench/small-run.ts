@@ -20,9 +20,10 @@ export const ALL = 160;
 export const MEMBERS = 5;
 
 export async function run(relayOptions: FakeRelayOptions, changes: Partial<BenchOptions> = {}) {
-  const relay = await startFakeRelay(relayOptions);
+  const { rooms = 1, publishers = 1, ...load } = { ...LOAD, ...changes };
+  const relay = await startFakeRelay({ streams: rooms * publishers, ...relayOptions });
   try {
-    const result = await runBench({ ...LOAD, url: relay.url, ...changes });
+    const result = await runBench({ url: relay.url, ...load, rooms, publishers });
     return { result, counts: relay.counts };
   } finally {
     relay.stop();
