@@ -85,6 +85,9 @@ export class Front {
   get instanceCount(): number {
     return this.#front.registrations.count;
   }
+  get queryCount(): number {
+    return this.#front.queries.count;
+  }
   get journal(): Journal {
     return this.#front.journal;
   }
