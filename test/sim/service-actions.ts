@@ -7,9 +7,9 @@ import type { SimClient } from './sim-client.ts';
 export interface ServiceWorld {
   readonly services: readonly string[];
   readonly padMax: number;
+  readonly payloadBytesMax: number;
   /** Whole reports go through one record of the egress ring. */
   readonly mayAskForAll: boolean;
-  readonly messageBytesMax: number;
   /** A number for a call's payload. `once`: no two instances may be given it. */
   newCall(once: boolean): number;
   /** A call that somebody else has been given. */
@@ -32,7 +32,11 @@ const REGIONS = ['eu', 'us'];
 export function serviceStep(client: SimClient, prng: Prng, world: ServiceWorld): void {
   const view = client.services as ServiceView;
   const work = [...view.work.values()];
-  if (work.length > 0 && prng.nextBoolean(0.5)) {
+  if (view.serves.size === 0 && prng.nextBoolean(0.4)) {
+    client.say(register(client, prng, world));
+    return;
+  }
+  if (work.length > 0 && prng.nextBoolean(0.6)) {
     client.say(...Array.from({ length: prng.nextInt(1, 3) }, () => answer(client, prng.pick(work), prng, world)));
     return;
   }
@@ -47,7 +51,7 @@ export function serviceStep(client: SimClient, prng: Prng, world: ServiceWorld):
 }
 
 function register(client: SimClient, prng: Prng, world: ServiceWorld): unknown[] {
-  const service = prng.pick(world.services);
+  const service = prng.nextBoolean(0.3) ? (world.services[0] as string) : prng.pick(world.services);
   const options: { -readonly [Key in keyof RegisterAsked]: RegisterAsked[Key] } = {
     version: prng.pick(VERSIONS),
     methods: prng.pick([METHODS, METHODS, [prng.pick(METHODS)], ['*'], ['*', prng.pick(METHODS)]]),
@@ -88,7 +92,7 @@ function call(client: SimClient, prng: Prng, world: ServiceWorld): unknown[] {
   if (prng.nextBoolean(0.3)) options.window = prng.pick([1, 2, 5]);
   if (prng.nextBoolean(0.2)) options.wait = prng.pick([0, 50, 1_000]);
   const uid = world.newCall(service === ONCE_ONLY);
-  const pad = 'x'.repeat(prng.nextBoolean(0.03) ? 500 : prng.nextInt(0, world.padMax));
+  const pad = 'x'.repeat(prng.nextBoolean(0.03) ? world.payloadBytesMax : prng.nextInt(0, world.padMax));
   const inFlight = [...(client.services as ServiceView).calls.values()].filter((known) => known.service === service);
   const again = prng.nextBoolean(0.06) ? 0 : inFlight.length > 0 && prng.nextBoolean(0.03) ? prng.pick(inFlight).id : null;
   world.count('calls');
@@ -123,7 +127,7 @@ function answer(client: SimClient, work: WorkView, prng: Prng, world: ServiceWor
     return client.return(callId, { error: { code: prng.pick(['E1', 7]), text: 'no', ...details } }, null);
   }
   if (roll < 0.98) return client.return(callId, { more: 5 }, null);
-  return client.return(callId, null, [uid, 'end', 'z'.repeat(500)]);
+  return client.return(callId, null, [uid, 'end', 'z'.repeat(world.payloadBytesMax)]);
 }
 
 function ask(client: SimClient, prng: Prng, world: ServiceWorld): unknown[] {

@@ -173,6 +173,10 @@ class Simulator implements SimWorld, ServiceWorld {
     return this.#config.padMax;
   }
 
+  get payloadBytesMax(): number {
+    return this.#config.front.payloadBytesMax;
+  }
+
   get mayAskForAll(): boolean {
     return this.#config.egressRingBytes > 32_768;
   }

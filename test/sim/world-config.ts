@@ -117,8 +117,10 @@ function serviceRule(prng: Prng): ServiceRule {
 }
 
 export function worldConfig(prng: Prng): WorldConfig {
-  const ingressRingBytes = prng.pick([8_192, 16_384, 32_768]);
-  const padMax = prng.pick([10, 120, 380]);
+  const ingressRingBytes = prng.pick([4_096, 8_192, 16_384, 32_768]);
+  const isTight = ingressRingBytes === 4_096;
+  const payloadBytesMax = isTight ? 200 : 400;
+  const padMax = prng.pick(isTight ? [10, 120] : [10, 120, 380]);
   const sendQueueBytesMax = prng.pick(padMax === 10 ? [250, 600] : [1_200, 3_000, 6_000]);
   const mergedFrameBytesMax = prng.pick([64, 512, 4_096]);
   // A message takes an eighth of the ring at most, with its record's head.
@@ -131,7 +133,7 @@ export function worldConfig(prng: Prng): WorldConfig {
     ingressRingBytes,
     egressRingBytes: prng.pick([32_768, 65_536, 262_144]),
     ringStart: prng.pick([0, 0, 0xffff_e000]),
-    laneSpeed: prng.pick([1, 1, 0.2]),
+    laneSpeed: prng.pick([1, 1, 0.2, 0.05]),
     clientCount: prng.nextInt(2, 7),
     // The last three are the hot ones.
     topics: [
@@ -150,9 +152,9 @@ export function worldConfig(prng: Prng): WorldConfig {
       sendQueueBytesMax,
       mergedFrameBytesMax,
       messageBytesMax,
-      payloadBytesMax: 400,
+      payloadBytesMax,
       subscriptionsMax: prng.pick([4, 30, 30]),
-      callsPendingMax: prng.pick([3, 100]),
+      callsPendingMax: prng.pick([3, 20, 20]),
       presenceBytesMax: 100,
       helloTimeoutMs: 2_000,
       pingIntervalMs: 5_000,
@@ -179,10 +181,10 @@ export function worldConfig(prng: Prng): WorldConfig {
       presenceBytesMax: 100,
       services: {
         rules: [serviceRule(prng), { match: 'print', ...(prng.nextBoolean() ? { balance: prng.pick(BALANCE_STRATEGIES) } : {}) }],
-        instancesMax: prng.pick([2, 100]),
+        instancesMax: prng.pick([2, 100, 100, 100]),
         callsMax: prng.pick([4, 1_000]),
         callsPendingMax: 3,
-        payloadBytesMax: 400,
+        payloadBytesMax,
         callDeadlineMsDefault: 1_000,
         callDeadlineMsMax: CALL_DEADLINE_MS_MAX,
         connectionLeaseMs: 9_000,
