@@ -111,7 +111,8 @@ function meddle(client: SimClient, view: ServiceView, prng: Prng, world: Service
 
 /** As the instance: a part, the result, an error, a sign of life, something that is no answer. */
 function answer(client: SimClient, work: WorkView, prng: Prng, world: ServiceWorld): unknown[] {
-  const { callId, uid } = work;
+  const { callId } = work;
+  const [uid] = work.payload as [number];
   const view = client.services as ServiceView;
   const pad = 'y'.repeat(prng.nextInt(0, world.padMax));
   const roll = prng.nextFloat();

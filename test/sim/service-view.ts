@@ -16,8 +16,8 @@ export interface ServiceViewContext {
   readonly session: number;
   readonly laneCount: number;
   readonly callsPendingMax: number;
-  /** A call's payload was given to an instance. Fails if that may happen once only and has happened. */
-  invoked(uid: number): void;
+  /** A call was given to us. Fails if that may happen once only and has happened. */
+  invoked(work: WorkView): void;
   /** RETURNs of this session that were refused because what waits for a lane had reached its bound. */
   returnsRefused(): number;
   fail(what: string): never;
@@ -40,10 +40,19 @@ interface CallView {
 
 export interface WorkView {
   readonly callId: number;
-  readonly uid: number;
-  readonly window: number;
+  readonly service: string;
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly payload: unknown;
+  /** Parts that may be sent, those that were among them. */
   credit: number;
   parts: number;
+}
+
+interface InvokeOptions {
+  readonly deadlineMs: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly window?: number;
 }
 
 const code = (name: keyof typeof WIRE_ERRORS): number => WIRE_ERRORS[name].code;
@@ -60,6 +69,8 @@ export class ServiceView {
   readonly #due: ServiceItem[][];
   readonly #items: readonly ServiceItem[];
   #itemsSeen = 0;
+  /** Errors without an id that came and were due of a life that is over, by text: they may have been those of the next. */
+  readonly #doubtful = new Map<string, number>();
   /** By id, without a last answer. */
   readonly calls = new Map<number, CallView>();
   /** By callId: what we have been given and have not returned. */
@@ -110,20 +121,12 @@ export class ServiceView {
 
   invoke(message: readonly unknown[]): void {
     this.#take(message, `INVOKE ${message[1]}`);
-    const [, callId, , , how, payload] = message as [
-      number,
-      number,
-      string,
-      string,
-      { deadlineMs: number; window?: number },
-      [number],
-    ];
+    const [, callId, service, method, how, payload] = message as [number, number, string, string, InvokeOptions, unknown];
     if (how.deadlineMs < 1) this.#fail(`call ${callId} is given out without time left`);
     if (this.work.has(callId) || this.past.includes(callId)) this.#fail(`call ${callId} was given to us before`);
-    const [uid] = payload;
-    this.#context.invoked(uid);
-    const window = how.window ?? 64;
-    this.work.set(callId, { callId, uid, window, credit: window, parts: 0 });
+    const work = { callId, service, method, headers: how.headers ?? {}, payload, credit: how.window ?? 64, parts: 0 };
+    this.#context.invoked(work);
+    this.work.set(callId, work);
   }
 
   cancelled(message: readonly unknown[]): void {
@@ -164,8 +167,10 @@ export class ServiceView {
       this.#fail(
         `${wireErrorName(errorCode)} to call ${id} of ${call.service}: ${JSON.stringify(details)}; due is ${this.#dueText()}`,
       );
-    if (errorCode === code('LANE_RESTARTED')) this.#over(call);
-    else this.#refused(call);
+    if (errorCode === code('LANE_RESTARTED')) {
+      this.#lifeIsOver(call.lane, call.lives);
+      this.#over(call);
+    } else this.#refused(call);
     return true;
   }
 
@@ -224,7 +229,7 @@ export class ServiceView {
     }
     for (const due of this.#due) {
       if (isSame(due[0], message)) {
-        due.shift();
+        this.#note(due.shift() as ServiceItem);
         return true;
       }
     }
@@ -236,9 +241,34 @@ export class ServiceView {
         if (over >= deaths) break;
         while (due[at]?.life === over) at++;
         if (!isSame(due[at], message)) continue;
-        due.splice(0, at + 1);
+        this.#note(due.splice(0, at + 1).at(-1) as ServiceItem);
         return true;
       }
+    }
+    return this.#passDoubtful() && this.#tryTake(message);
+  }
+
+  /** The front has said so: nothing more comes of it. */
+  #lifeIsOver(lane: number, life: number): void {
+    const due = this.#due[lane] as ServiceItem[];
+    while ((due[0]?.life ?? Number.POSITIVE_INFINITY) <= life) due.shift();
+  }
+
+  #note({ lane, life, frame }: ServiceItem): void {
+    if (frame[1] !== 0 || life >= this.#context.model.deathsOf(lane)) return;
+    const text = JSON.stringify(frame);
+    this.#doubtful.set(text, (this.#doubtful.get(text) ?? 0) + 1);
+  }
+
+  /** Leaves out one that may have come instead of an equal one of an earlier life. */
+  #passDoubtful(): boolean {
+    for (const due of this.#due) {
+      const text = JSON.stringify(due[0]?.frame);
+      const count = this.#doubtful.get(text) ?? 0;
+      if (count === 0) continue;
+      this.#doubtful.set(text, count - 1);
+      due.shift();
+      return true;
     }
     return false;
   }

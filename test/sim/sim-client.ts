@@ -184,7 +184,7 @@ export class SimClient {
   }
 
   deregister(service: string): unknown[] {
-    this.services?.serves.delete(service);
+    this.#unsure(service);
     return [MessageType.DEREGISTER, this.#command(MessageType.DEREGISTER, service), service];
   }
 
@@ -299,7 +299,6 @@ export class SimClient {
     for (const message of unpackMany(bytes) as unknown[][]) {
       this.#world.trace(`${this.label} <`, show(message));
       this.#onMessage(message);
-      if (!this.#link?.isOpen && this.#link !== null && this.#commands.size === 0 && this.views.size === 0) return;
     }
   }
 
@@ -362,7 +361,7 @@ export class SimClient {
       session,
       laneCount,
       callsPendingMax,
-      invoked: (uid) => this.#world.invoked(uid),
+      invoked: ({ payload }) => this.#world.invoked((payload as [number])[0]),
       returnsRefused: () => this.#world.refusalsOf(session),
       fail: (what) => this.#fail(what),
     });
