@@ -4,13 +4,15 @@
  *   npm run simulate -- --seeds 5000 --steps 500            5000 seeds from a random one on
  *   npm run simulate -- --from 4711 --seeds 1 --steps 300   one seed again: what was printed when it failed
  *   npm run simulate -- --minutes 10                        until the time is over
+ *   npm run simulate -- --world workflows --seeds 1000      the world with workflows; the other is `relay`
  *
  * A seed that fails is made small, printed with its trace, and the exit code is 1.
  */
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { shrink } from '../test/sim/shrink.ts';
-import { type SimulationStats, simulate } from '../test/sim/simulator.ts';
+import { type SimulationStats, simulate as simulateRelay } from '../test/sim/simulator.ts';
+import { simulateWorkflows } from '../test/sim/workflow-simulator.ts';
 
 /** More of them would most often be the same. */
 const FAILURES_MAX = 5;
@@ -23,11 +25,15 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string' },
     steps: { type: 'string', default: '300' },
+    world: { type: 'string', default: 'relay' },
     minutes: { type: 'string' },
     trace: { type: 'boolean', default: false },
   },
 });
 
+if (!['relay', 'workflows'].includes(values.world))
+  throw new RangeError(`--world must be relay or workflows, got '${values.world}'`);
+const simulate = values.world === 'workflows' ? simulateWorkflows : simulateRelay;
 const steps = count('steps', values.steps);
 const from =
   values.from === undefined ? crypto.getRandomValues(new Uint32Array(1))[0]! % 1_000_000_000 : count('from', values.from);
@@ -61,14 +67,14 @@ process.exitCode = failures === 0 ? 0 : 1;
 
 function report(seed: number, failure: string): void {
   console.log(`\nSEED=${seed} STEPS=${steps} fails: ${failure}`);
-  const { result, kept } = shrink(seed, steps, SHRINK_RUNS_MAX);
+  const { result, kept } = shrink(simulate, seed, steps, SHRINK_RUNS_MAX);
   const hidden = Math.max(0, result.trace.length - TRACE_LINES_MAX);
   console.log(
     `${kept.length} of its steps are enough${hidden > 0 ? `; the last ${TRACE_LINES_MAX} lines of ${result.trace.length}` : ''}:`,
   );
   for (const line of [...result.trace.slice(0, hidden > 0 ? 1 : 0), ...result.trace.slice(hidden)]) console.log(`  ${line}`);
   console.log(`  => ${result.failure}`);
-  console.log(`  replay: npm run simulate -- --from ${seed} --seeds 1 --steps ${steps}\n`);
+  console.log(`  replay: npm run simulate -- --world ${values.world} --from ${seed} --seeds 1 --steps ${steps}\n`);
 }
 
 function count(name: string, text: string): number {

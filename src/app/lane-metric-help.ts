@@ -75,6 +75,8 @@ export const LANE_METRIC_HELP: Readonly<Record<LaneMetricName, string>> = {
   stepsInFlight: 'Workflow steps that their service is working on',
   runsInFlight: 'Workflow runs that have not ended',
   runsEnded: 'Ended runs that are kept',
+  steps: 'Steps of the runs that are kept: stepsMax',
+  runEvents: 'Events of the runs that are kept: runEventsMax',
   runBytes: 'Bytes of input and results of all kept runs',
   definitions: 'Workflow definitions, each version counted',
 };

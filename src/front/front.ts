@@ -126,6 +126,9 @@ export class Front {
   get latencies(): FrontLatencies {
     return this.#front.latencies;
   }
+  get queryCount(): number {
+    return this.#front.queries.count;
+  }
   get journal(): Journal {
     return this.#front.journal;
   }

@@ -21,6 +21,16 @@ import {
 } from '../../src/protocol/records.ts';
 import { MessageType } from '../../src/protocol/types.ts';
 import { type GroupAsked, type GroupItem, type GroupLane, GroupModel, type PendingModel, type SimTimer } from './group-model.ts';
+import {
+  type CallAsked,
+  CallRefused,
+  type HeartbeatAsked,
+  type RegisterAsked,
+  type ReturnAsked,
+  type ServiceItem,
+  type ServiceLane,
+  ServiceModel,
+} from './service-model.ts';
 import type { LaneTap } from './sim-lanes.ts';
 
 const EPOCH_LENGTH = 10;
@@ -198,6 +208,7 @@ interface LaneModel {
   readonly restored: Set<TopicModel>;
   readonly restoredPatterns: { readonly session: number; readonly name: string }[];
   readonly announced: Restored[];
+  readonly services: ServiceModel;
 }
 
 interface PublishOptions {
@@ -244,6 +255,17 @@ export class Model implements LaneTap {
   /** By topic's name and uid. A dead letter may come more than once, from several groups. */
   readonly #places = new Map<string, { readonly topic: TopicModel; readonly ordinal: number }[]>();
   readonly #given = new Map<string, GroupItem[]>();
+  /** By session: what callers and instances must get. */
+  readonly #served = new Map<number, ServiceItem[]>();
+  /** By session and number of the call: RETURNs that a lane has handled. */
+  readonly #returned = new Map<string, number>();
+  /** By lane: registrations that the front may know of. */
+  readonly #stored: Map<string, string[]>[] = [];
+  /** By SERVICES, by lane: its part of the answer. */
+  readonly #reports = new Map<string, object[][]>();
+  /** By topic and event: what stands for it in the stream. */
+  readonly #ownUids = new Map<string, number>();
+  readonly #lives: { life: number; isDead: boolean }[] = [];
   readonly #isBad: (session: number, id: number) => boolean;
   /** False: the lanes' history bound is small, and which topic gives up its history is not foreseen. */
   readonly knowsRetention: boolean;
@@ -268,11 +290,20 @@ export class Model implements LaneTap {
     return this.#lost.has(key(session, id));
   }
 
-  /** Where a payload stands. Of several places the one of this offset, in this stream if possible. */
-  locate(name: string, uid: number, offset: number, stream?: TopicModel): { topic: TopicModel; ordinal: number } | undefined {
+  /** Where a payload stands. Of several places the one of this offset: in the stream that we are in if it may still come there, or in a later one. */
+  locate(
+    name: string,
+    uid: number,
+    offset: number,
+    at?: { readonly topic: TopicModel; readonly position: number },
+  ): { topic: TopicModel; ordinal: number } | undefined {
     const places = this.#places.get(key(uid, name)) ?? [];
     const fitting = places.filter(({ ordinal }) => ordinal === offset);
-    return fitting.find(({ topic }) => topic === stream) ?? fitting[0] ?? places[0];
+    if (at === undefined) return fitting[0] ?? places[0];
+    const streams = this.streams.get(name) as TopicModel[];
+    const age = ({ topic }: { readonly topic: TopicModel }): number => streams.indexOf(topic) - streams.indexOf(at.topic);
+    const coming = fitting.filter((place) => age(place) > 0 || (age(place) === 0 && offset > at.position));
+    return coming[0] ?? fitting.find((place) => age(place) === 0) ?? fitting[0] ?? places[0];
   }
 
   /** What queue groups have given the session on this topic, in the order of its coming. */
@@ -280,6 +311,62 @@ export class Model implements LaneTap {
     const items = this.#given.get(key(session, topic)) ?? [];
     this.#given.set(key(session, topic), items);
     return items;
+  }
+
+  /** What services and callers of this session must be sent, in the order of each lane. */
+  served(session: number): ServiceItem[] {
+    const items = this.#served.get(session) ?? [];
+    this.#served.set(session, items);
+    return items;
+  }
+
+  /** How often a lane was replaced. */
+  livesOf(lane: number): number {
+    return (this.#lives[lane] as { life: number }).life;
+  }
+
+  get lifeCount(): number {
+    return this.#lives.reduce((sum, { life }) => sum + life, 0);
+  }
+
+  /** How often a lane was replaced, or is about to be. */
+  deathsOf(lane: number): number {
+    const { life, isDead } = this.#lives[lane] as { life: number; isDead: boolean };
+    return life + (isDead ? 1 : 0);
+  }
+
+  get deathCount(): number {
+    return this.#lives.reduce((sum, _, lane) => sum + this.deathsOf(lane), 0);
+  }
+
+  /** RETURNs for a call that a lane has handled. */
+  returnsHandled(session: number, callId: number): number {
+    return this.#returned.get(key(session, callId)) ?? 0;
+  }
+
+  /** What SERVICES must be answered, once every lane has handled it. */
+  takeReport(session: number, id: number): object[] {
+    const parts = this.#reports.get(key(session, id)) ?? [];
+    this.#reports.delete(key(session, id));
+    return parts.flat();
+  }
+
+  servicesOf(lane: number): ServiceModel {
+    return this.#lane(lane).services;
+  }
+
+  /** Dead letters on their way to another topic that no answer has come for. */
+  get burialCount(): number {
+    return this.#lanes.reduce((sum, { burials }) => sum + burials.size, 0);
+  }
+
+  isOwn(topic: string): boolean {
+    return topic.startsWith('$service.');
+  }
+
+  /** Of an event of the relay's own; undefined: it was never published. */
+  ownUid(topic: string, event: unknown): number | undefined {
+    return this.#ownUids.get(`${topic} ${JSON.stringify(event)}`);
   }
 
   nextResume(session: number, topic: string): ResumePlan | undefined {
@@ -311,6 +398,8 @@ export class Model implements LaneTap {
 
   laneStarted(lane: number, options: LaneOptions): void {
     const topics = new Map<string, TopicModel>();
+    this.#lives[lane] = { life: options.life, isDead: false };
+    const stored = (this.#stored[lane] ??= new Map());
     this.#lanes[lane] = {
       index: lane,
       options,
@@ -328,10 +417,12 @@ export class Model implements LaneTap {
       restored: new Set(),
       restoredPatterns: [],
       announced: [],
+      services: new ServiceModel(this.#serviceLane(lane, options), stored),
     };
   }
 
   laneDied(lane: number): void {
+    (this.#lives[lane] as { isDead: boolean }).isDead = true;
     for (const topic of this.#lane(lane).topics.values()) topic.isDead = true;
     for (const restored of this.#lane(lane).announced) restored.mayBeUnsaid = true;
     this.#lane(lane).topics.clear();
@@ -339,8 +430,8 @@ export class Model implements LaneTap {
 
   commandLost(_lane: number, record: Uint8Array): void {
     const session = numberAt(record, 0);
-    const [, id] = unpack(record.subarray(COMMAND_HEAD_BYTES)) as [number, number];
-    this.#lost.add(key(session, id));
+    const [type, id] = unpack(record.subarray(COMMAND_HEAD_BYTES)) as [number, number];
+    if (type !== MessageType.RETURN) this.#lost.add(key(session, id)); // Its number is no id of the session's.
   }
 
   laneTicked(laneIndex: number, nowMs: number): void {
@@ -348,6 +439,7 @@ export class Model implements LaneTap {
     lane.nowMs = nowMs;
     this.order++;
     runTimers(lane);
+    lane.services.settle();
     for (const topic of lane.topics.values()) {
       const expired = [...topic.presence.values()].filter((member) => member.graceEndsAtMs <= nowMs);
       for (const { id } of expired) topic.presence.delete(id);
@@ -364,6 +456,11 @@ export class Model implements LaneTap {
     const lane = this.#lane(laneIndex);
     lane.nowMs = nowMs;
     this.order++;
+    this.#record(lane, kind, record, nowMs);
+    lane.services.settle();
+  }
+
+  #record(lane: LaneModel, kind: number, record: Uint8Array, nowMs: number): void {
     switch (kind) {
       case IngressKind.COMMAND:
         this.#command(lane, record, nowMs);
@@ -380,6 +477,7 @@ export class Model implements LaneTap {
         lane.sessions.delete(session.session);
         const graceEndsAtMs = numberAt(record, 4) === 1 ? nowMs + lane.options.presenceGraceMs : null;
         for (const topic of session.topics) leaveTopic(topic, session, graceEndsAtMs, nowMs);
+        lane.services.sessionClosed(session.session);
         return;
       }
       case IngressKind.REPLY:
@@ -389,10 +487,17 @@ export class Model implements LaneTap {
         this.#resume(lane, record, nowMs);
         return;
       case IngressKind.RESTORE:
-        this.#restore(lane, laneIndex, record, nowMs);
+        this.#restore(lane, lane.index, record, nowMs);
+        return;
+      case IngressKind.RESTORE_INSTANCE:
+        lane.services.restore(numberAt(record, 0), numberAt(record, 4), record.subarray(PAIR_HEAD_BYTES));
         return;
       case IngressKind.RESTORE_END:
         this.#announce(lane);
+        lane.services.announce();
+        return;
+      case IngressKind.QUERY:
+        this.#query(lane, record);
         return;
       default:
         return; // A pattern's commands: the front answers, the views know what follows from that.
@@ -411,9 +516,12 @@ export class Model implements LaneTap {
       payload: unknown,
     ];
     const [type, id, name] = message;
+    if (type === MessageType.RETURN) return this.#return(lane, session, message);
     let expected: Expected;
     try {
       if (id !== 0 && this.#isBad(session, id)) throw new Refused('BAD_REQUEST');
+      if (type === MessageType.CALL || type === MessageType.CANCEL || type === MessageType.CREDIT)
+        return this.#call(lane, session, message);
       const options = message[3] ?? {};
       switch (type) {
         case MessageType.PUBLISH:
@@ -434,11 +542,21 @@ export class Model implements LaneTap {
         case MessageType.PRESENCE:
           expected = this.#presence(lane, name, options as { countOnly?: boolean }, nowMs);
           break;
+        case MessageType.REGISTER:
+          expected = { kind: 'ok', result: lane.services.register(session, name, options as RegisterAsked) };
+          break;
+        case MessageType.DEREGISTER:
+          lane.services.deregister(session, name);
+          expected = { kind: 'ok', result: null };
+          break;
+        case MessageType.HEARTBEAT:
+          expected = { kind: 'ok', result: lane.services.heartbeat(session, name, options as HeartbeatAsked) };
+          break;
         default:
           throw new Refused('BAD_REQUEST');
       }
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
+      if (!(error instanceof Refused || error instanceof CallRefused)) throw error;
       expected = { kind: 'error', code: error.code };
     }
     if (id !== 0) this.#expected.set(key(session, id), expected);
@@ -543,6 +661,82 @@ export class Model implements LaneTap {
       itemIndex: this.given(number, name).length,
     };
     return { kind: 'ok', result: { epoch: topic.epoch, offset: topic.offset, ...recovery, replay: replayCount }, join, topic };
+  }
+
+  // ---- services
+
+  #call(lane: LaneModel, session: number, message: readonly unknown[]): void {
+    const [type, id, name] = message as [number, number, string];
+    const { services } = lane;
+    if (type === MessageType.CANCEL) return services.cancel(session, name, message[3] as number);
+    if (type === MessageType.CREDIT) return services.credit(session, name, message[3] as number, message[4] as number);
+    try {
+      const [, , , method, asked, payload] = message as [number, number, string, string, CallAsked | null, unknown];
+      services.call(session, id, name, method, asked ?? {}, payload);
+    } catch (error) {
+      if (!(error instanceof CallRefused)) throw error;
+      const frame = [MessageType.ERROR, id, error.code, error.details];
+      this.served(session).push({ lane: lane.index, life: lane.options.life, frame });
+    }
+  }
+
+  #return(lane: LaneModel, session: number, message: readonly unknown[]): void {
+    const [, callId, asked, payload] = message as [number, number, ReturnAsked | null, unknown];
+    this.#returned.set(key(session, callId), this.returnsHandled(session, callId) + 1);
+    lane.services.return(session, callId, asked, payload);
+  }
+
+  #query(lane: LaneModel, record: Uint8Array): void {
+    const [type, id, name, options] = unpack(record.subarray(PAIR_HEAD_BYTES)) as [
+      number,
+      number,
+      string,
+      { instances?: boolean } | null,
+    ];
+    if (type !== MessageType.SERVICES) return;
+    const at = key(numberAt(record, 0), id);
+    const parts = this.#reports.get(at) ?? [];
+    parts[lane.index] = lane.services.report((service) => matchesPattern(name, service), options?.instances === true);
+    this.#reports.set(at, parts);
+  }
+
+  #serviceLane(index: number, options: LaneOptions): ServiceLane {
+    const lane = (): LaneModel => this.#lane(index);
+    return {
+      index,
+      options,
+      get nowMs() {
+        return lane().nowMs;
+      },
+      nameOf: (session) => lane().sessions.get(session)?.name ?? '',
+      give: (session, item) => void this.served(session).push(item),
+      at: (dueMs, act) => lane().groups.after(dueMs - lane().nowMs, act),
+      publish: (topic, event) => this.#publishOwn(lane(), topic, event as { atMs: number }),
+      hasRoomFor: (topic) =>
+        lane().topics.has(topic) || lane().topics.size < options.topicsMax || dropOneIdle(lane(), lane().nowMs),
+      fail: (what) => {
+        throw new Error(`the model contradicts itself: ${what}`);
+      },
+    };
+  }
+
+  #publishOwn(lane: LaneModel, name: string, event: { readonly atMs: number }): void {
+    const topic = lane.topics.get(name) ?? this.#makeTopic(lane, lane.index, name, lane.nowMs);
+    const text = `${name} ${JSON.stringify(event)}`;
+    const uid = this.#ownUids.get(text) ?? -1 - this.#ownUids.size;
+    this.#ownUids.set(text, uid);
+    const payloadBytes = pack({ ...event, atMs: BigInt(event.atMs) }).length;
+    this.#append(topic, {
+      uid,
+      excluded: NOBODY,
+      bytes: payloadBytes,
+      payloadBytes,
+      isLetter: false,
+      atMs: lane.nowMs,
+      expiresAtMs: Number.POSITIVE_INFINITY,
+      meta: null,
+    });
+    for (const group of topic.groups.values()) group.published();
   }
 
   // ---- queue groups

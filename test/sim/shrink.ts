@@ -3,7 +3,7 @@
  *
  * Each step draws from its own generator, so the steps that stay do what they did. Delta debugging: halves first, then ever smaller pieces.
  */
-import { type SimulationResult, simulate } from './simulator.ts';
+import type { SimulationOptions, SimulationResult } from './simulator.ts';
 
 export interface Shrunk {
   readonly result: SimulationResult;
@@ -11,7 +11,12 @@ export interface Shrunk {
   readonly kept: readonly number[];
 }
 
-export function shrink(seed: number, steps: number, runsMax: number): Shrunk {
+export function shrink(
+  simulate: (options: SimulationOptions) => SimulationResult,
+  seed: number,
+  steps: number,
+  runsMax: number,
+): Shrunk {
   let kept = Array.from({ length: steps }, (_, index) => index + 1);
   let runs = 0;
   const fails = (candidate: readonly number[]): boolean => {

@@ -4,11 +4,12 @@
  * What to do next is the simulator's to say; here is what is known about one client and what must follow from it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { pack, unpackMany } from '../../src/protocol/codec.ts';
+import { pack, packMessage, unpackMany } from '../../src/protocol/codec.ts';
 import { CLOSE_CODES, WIRE_ERRORS, wireErrorName } from '../../src/protocol/codes.ts';
 import { MessageType, SPEC_BY_TYPE } from '../../src/protocol/types.ts';
 import { isRefusal, type MemoryClient, type MemoryRefusal, type MemoryTransport } from '../../src/transport/memory-transport.ts';
 import type { Entry, Expected, JoinPlan, Model, TopicModel } from './model.ts';
+import { ServiceView } from './service-view.ts';
 import { type Asked, type Published, SubscriptionView } from './subscription-view.ts';
 
 export interface SimWorld {
@@ -16,6 +17,8 @@ export interface SimWorld {
   readonly transport: MemoryTransport;
   readonly subscriptionsMax: number;
   readonly messageBytesMax: number;
+  readonly laneCount: number;
+  readonly callsPendingMax: number;
   /** Which name a subscription number stands for, for the whole run. */
   readonly subNames: Map<number, string>;
   /** A drain has begun. */
@@ -26,6 +29,10 @@ export interface SimWorld {
   readonly mayCut: boolean;
   published(uid: number): Published | undefined;
   givenOnce(what: string): void;
+  /** An instance has been given this call. Fails if that was to happen once. */
+  invoked(uid: number): void;
+  /** Commands of the session that must not be refused and were, within the documented bounds. */
+  refusalsOf(session: number): number;
   markBad(session: number, id: number): void;
   trace(who: string, what: string): void;
   count(what: string): void;
@@ -45,9 +52,13 @@ interface Command {
   readonly order: number;
   /** Wrong on purpose: BAD_REQUEST. */
   readonly isBad: boolean;
+  /** Of all lanes, then. */
+  readonly lives: number;
 }
 
 const code = (name: keyof typeof WIRE_ERRORS): number => WIRE_ERRORS[name].code;
+/** Errors that say how long to wait. */
+const WAIT_HELPS = ['RATE_LIMITED', 'OVERLOADED', 'NO_RESPONDERS', 'LANE_RESTARTED'];
 const PATTERN = /[*>]/;
 
 export class SimClient {
@@ -60,6 +71,8 @@ export class SimClient {
   #session = 0;
   readonly #commands = new Map<number, Command>();
   readonly views = new Map<string, SubscriptionView>();
+  /** Calls, and work for others; null before the first connection. */
+  services: ServiceView | null = null;
   readonly #bySub = new Map<number, SubscriptionView>();
   /** Where each subscription stood when its connection ended. */
   readonly positions = new Map<string, { readonly epoch: string; readonly offset: number }>();
@@ -106,6 +119,7 @@ export class SimClient {
     if (isRefusal(result)) return result;
     this.#link = result;
     this.#session = result.session.number;
+    this.services = this.#newServices();
     this.#world.trace(this.label, `connects as session ${this.#session}, window ${windowBytes}`);
     return null;
   }
@@ -162,6 +176,56 @@ export class SimClient {
     return [MessageType.PING, this.#command(MessageType.PING, '')];
   }
 
+  register(service: string, options: { readonly heartbeatMs?: number }): unknown[] {
+    const known = this.services?.serves.get(service);
+    const heartbeatMs = Math.max(options.heartbeatMs ?? 0, known?.heartbeatMs ?? 0);
+    this.services?.serves.set(service, { isSure: false, heartbeatMs });
+    return [MessageType.REGISTER, this.#command(MessageType.REGISTER, service), service, options];
+  }
+
+  deregister(service: string): unknown[] {
+    this.#unsure(service);
+    return [MessageType.DEREGISTER, this.#command(MessageType.DEREGISTER, service), service];
+  }
+
+  heartbeat(service: string, options: object | null): unknown[] {
+    return [MessageType.HEARTBEAT, this.#command(MessageType.HEARTBEAT, service), service, options];
+  }
+
+  askServices(name: string, options: object | null): unknown[] {
+    return [MessageType.SERVICES, this.#command(MessageType.SERVICES, name), name, options];
+  }
+
+  /** `again`: an id that is in flight; null: a new one; 0: no answer is wanted. */
+  call(
+    service: string,
+    method: string,
+    options: object | null,
+    payload: readonly [uid: number, pad: string],
+    again: number | null,
+  ): unknown[] {
+    const id = again ?? this.#nextId++;
+    if (id === 0) this.#silent();
+    else {
+      const bad = [...this.#commands.values()].filter(({ type }) => type === MessageType.CALL).length;
+      this.services?.called(id, payload[0], service, bad);
+    }
+    return [MessageType.CALL, id, service, method, options, payload];
+  }
+
+  cancel(service: string, id: number): unknown[] {
+    return [MessageType.CANCEL, this.#silent(), service, id];
+  }
+
+  credit(service: string, id: number, count: number): unknown[] {
+    return [MessageType.CREDIT, this.#silent(), service, id, count];
+  }
+
+  return(callId: number, options: object | null, payload: unknown): unknown[] {
+    this.services?.returned(callId);
+    return [MessageType.RETURN, callId, options, payload];
+  }
+
   /** A command whose answer is BAD_REQUEST. */
   bad(type: number, name: string, ...rest: readonly unknown[]): unknown[] {
     const id = this.#command(type, name, {}, true);
@@ -185,7 +249,7 @@ export class SimClient {
     let bytes = 0;
     for (const message of messages) {
       this.#world.trace(`${this.label} >`, show(message));
-      const part = pack(message);
+      const part = packed(message);
       if (bytes + part.length > this.#world.messageBytesMax) {
         this.#link?.send(Buffer.concat(parts));
         parts = [];
@@ -210,7 +274,17 @@ export class SimClient {
     let subscriptions = this.views.size;
     for (const other of this.#commands.values()) if (other.type === MessageType.SUBSCRIBE) subscriptions++;
     const isAgain = this.views.get(name)?.isLeaving === false;
-    this.#commands.set(id, { id, type, name, asked, subscriptions, isAgain, isBad, order: this.#world.model.order });
+    this.#commands.set(id, {
+      id,
+      type,
+      name,
+      asked,
+      subscriptions,
+      isAgain,
+      isBad,
+      order: this.#world.model.order,
+      lives: this.#world.model.lifeCount,
+    });
     return id;
   }
 
@@ -225,7 +299,6 @@ export class SimClient {
     for (const message of unpackMany(bytes) as unknown[][]) {
       this.#world.trace(`${this.label} <`, show(message));
       this.#onMessage(message);
-      if (!this.#link?.isOpen && this.#link !== null && this.#commands.size === 0 && this.views.size === 0) return;
     }
   }
 
@@ -255,6 +328,18 @@ export class SimClient {
         }
         return;
       }
+      case MessageType.INVOKE:
+        this.#serving.invoke(message);
+        return;
+      case MessageType.RESULT:
+        this.#serving.result(message);
+        return;
+      case MessageType.CANCELLED:
+        this.#serving.cancelled(message);
+        return;
+      case MessageType.CREDITED:
+        this.#serving.credited(message);
+        return;
       case MessageType.GOAWAY:
         this.goaways++;
         if (!this.#world.isDraining || this.goaways > 1) this.#fail('GOAWAY out of the blue');
@@ -262,6 +347,24 @@ export class SimClient {
       default:
         this.#fail(`got ${show(message)}`);
     }
+  }
+
+  get #serving(): ServiceView {
+    return this.services as ServiceView;
+  }
+
+  #newServices(): ServiceView {
+    const { model, laneCount, callsPendingMax } = this.#world;
+    const session = this.#session;
+    return new ServiceView({
+      model,
+      session,
+      laneCount,
+      callsPendingMax,
+      invoked: ({ payload }) => this.#world.invoked((payload as [number])[0]),
+      returnsRefused: () => this.#world.refusalsOf(session),
+      fail: (what) => this.#fail(what),
+    });
   }
 
   #take(id: number, what: string): Command {
@@ -285,20 +388,46 @@ export class SimClient {
       case MessageType.SUBSCRIBE:
         this.#onSubscribed(command, expected, result as { sub: number; replay: number; recovered?: boolean });
         return;
+      case MessageType.SERVICES:
+        this.#onServices(command, id, (result as { services: { service: string }[] }).services);
+        return;
       case MessageType.UNSUBSCRIBE:
         if (result !== null) this.#fail(`OK to ${commandText(command)} with ${show(result)}`);
         this.#onUnsubscribed(command);
         return;
       default: {
         const due = this.#dueOk(command, expected);
-        const got = command.type === MessageType.HISTORY ? withUids(result as { messages: unknown[][] }) : result;
+        const got =
+          command.type === MessageType.HISTORY ? this.#withUids(command.name, result as { messages: unknown[][] }) : result;
         if (this.#world.model.knowsRetention || command.type !== MessageType.HISTORY) this.#same(command, got, due.result);
         if (command.type === MessageType.PUBLISH && due.entry !== undefined)
           this.#requireOwnCopies(due.entry, due.topic as TopicModel);
+        if (command.type === MessageType.REGISTER) this.#registered(command.name);
         if (command.type === MessageType.PRESENCE)
           this.#compareFold(command.name, result as { count: number; members?: { id: string; data?: unknown }[] });
       }
     }
+  }
+
+  /** Registered, unless something that may undo it is under way. */
+  #registered(service: string): void {
+    const serves = this.#serving.serves.get(service);
+    const isLeaving = [...this.#commands.values()].some(({ type, name }) => type === MessageType.DEREGISTER && name === service);
+    if (serves !== undefined) serves.isSure = !isLeaving;
+  }
+
+  /** Lanes list their services in an order of their own. */
+  #onServices(command: Command, id: number, got: { readonly service: string }[]): void {
+    const due = this.#world.model.takeReport(this.#session, id) as { service: string }[];
+    const sorted = (list: { readonly service: string }[]): object[] =>
+      [...list].sort((one, other) => (one.service < other.service ? -1 : 1));
+    this.#same(command, sorted(got), sorted(due));
+  }
+
+  #withUids(name: string, result: { readonly messages: readonly unknown[][] }): object {
+    const { model } = this.#world;
+    const uidOf = (payload: unknown): unknown => (model.isOwn(name) ? model.ownUid(name, payload) : (payload as [number])[0]);
+    return { ...result, messages: result.messages.map(([offset, meta, payload]) => [offset, meta, uidOf(payload)]) };
   }
 
   #dueOk(command: Command, expected: Expected | undefined): Extract<Expected, { kind: 'ok' }> {
@@ -373,9 +502,9 @@ export class SimClient {
 
   #onError(id: number, errorCode: number, details: unknown): void {
     const name = wireErrorName(errorCode);
-    if (WIRE_ERRORS[name].retryable && errorCode !== code('INTERNAL') && !hasRetryAfter(details))
-      this.#fail(`${name} without retryAfterMs`);
+    if (WAIT_HELPS.includes(name) && !hasRetryAfter(details)) this.#fail(`${name} without retryAfterMs`);
     if (errorCode === code('INTERNAL')) this.#fail('INTERNAL');
+    if (this.#serving.error(id, errorCode, details)) return;
     if (id === 0) {
       if (this.#faults-- <= 0) this.#fail(`${name} with id 0, and nothing asked for it`);
       return;
@@ -383,7 +512,9 @@ export class SimClient {
     const command = this.#take(id, name);
     if (command.type === MessageType.UNSUBSCRIBE && !this.#isLeaving(command.name)) this.views.get(command.name)?.stays();
     const expected = this.#world.model.takeExpected(this.#session, id);
+    if (command.type === MessageType.DEREGISTER || command.type === MessageType.REGISTER) this.#unsure(command.name);
     if (errorCode === code('LANE_RESTARTED')) {
+      if (command.type === MessageType.SERVICES && this.#world.model.deathCount > command.lives) return;
       if (!this.#world.model.wasLost(this.#session, id))
         this.#fail(`LANE_RESTARTED to ${commandText(command)}, which was not lost`);
       return;
@@ -396,6 +527,12 @@ export class SimClient {
     if (!this.#isFrontError(command, errorCode)) this.#fail(`${name} to ${commandText(command)}`);
   }
 
+  /** What became of it is not known. */
+  #unsure(service: string): void {
+    const serves = this.#serving.serves.get(service);
+    if (serves !== undefined) serves.isSure = false;
+  }
+
   /** Errors that the front answers by itself, and may. */
   #isFrontError(command: Command, errorCode: number): boolean {
     const isPattern = PATTERN.test(command.name);
@@ -405,6 +542,7 @@ export class SimClient {
       case code('BAD_REQUEST'):
         return command.isBad;
       case code('LIMIT'):
+        if (command.type === MessageType.CALL) return command.isBad; // As any other CALL.
         return (
           command.type === MessageType.SUBSCRIBE && !command.isAgain && command.subscriptions >= this.#world.subscriptionsMax
         );
@@ -466,6 +604,7 @@ export class SimClient {
   finish(): void {
     if (!this.isOnline) return;
     for (const command of this.#commands.values()) this.#fail(`no answer to ${commandText(command)}`);
+    this.#serving.finish();
     for (const view of this.views.values()) view.finish();
   }
 
@@ -474,8 +613,11 @@ export class SimClient {
   }
 }
 
-function withUids<Result extends { readonly messages: readonly unknown[][] }>(result: Result): object {
-  return { ...result, messages: result.messages.map(([offset, meta, payload]) => [offset, meta, (payload as [number])[0]]) };
+/** Numbers of calls may be larger than `pack` makes integers of. */
+function packed(message: unknown): Uint8Array {
+  const [type, id, ...rest] = Array.isArray(message) ? (message as unknown[]) : [];
+  if (type !== MessageType.RETURN) return pack(message);
+  return packMessage(type, id as number, ...rest);
 }
 
 function hasRetryAfter(details: unknown): boolean {

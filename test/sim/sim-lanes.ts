@@ -12,7 +12,7 @@ import type { LaneOptions } from '../../src/lane/lane-options.ts';
 import { LaneLink } from '../../src/pool/lane-link.ts';
 import { LaneRunner } from '../../src/pool/lane-runner.ts';
 import type { LaneEvents, Lanes } from '../../src/protocol/lane-port.ts';
-import { EgressKind, IngressKind } from '../../src/protocol/records.ts';
+import { COMMAND_HEAD_BYTES, EgressKind, IngressKind } from '../../src/protocol/records.ts';
 import { createRing, HEAD_OFFSET_BYTES, PROGRESS_OFFSET_BYTES, ringWords, wordIndex } from '../../src/shm/ring-layout.ts';
 import { RingConsumer, ringPositions } from '../../src/shm/spsc-ring.ts';
 import { type LaneLatencies, laneLatencies } from '../../src/telemetry/stages.ts';
@@ -44,12 +44,14 @@ export interface SimLanesOptions {
   readonly tamper?: Tamper;
 }
 
-/** One in `oneIn` egress records of this kind is lost, or comes twice. */
-export interface Tamper {
-  readonly kind: number;
-  readonly how: 'lost' | 'twice';
-  readonly oneIn: number;
-}
+export type Tamper =
+  /** One in `oneIn` egress records of this kind is lost, or comes twice. */
+  | { readonly kind: number; readonly how: 'lost' | 'twice'; readonly oneIn: number }
+  /** What must not be refused is, as soon as the ring is full. */
+  | { readonly how: 'refused' };
+
+/** Times the ring: what may wait in memory while it is full. */
+const KEPT_RINGS = 4;
 
 /** `throw`: in the middle of a record, as by a bug. `abrupt`: terminated; of its last batch the front sees only what was published until then. */
 export type DeathKind = 'throw' | 'abrupt';
@@ -77,6 +79,8 @@ interface Slot {
   /** Reads what the lane has read, for the tap. */
   shadow: RingConsumer;
   handledPosition: number;
+  /** Written for this life of the lane and not handled yet. */
+  waitingBytes: number;
   /** Egress position behind which a killed lane's records were never published. */
   visibleEnd: number;
   /** What was published in the middle of the batch that runs, because the egress ring was full; and how far the lane said it was. */
@@ -93,6 +97,8 @@ export class SimLanes implements Lanes {
   readonly #tap: LaneTap;
   readonly #prng: Prng;
   readonly #slots: Slot[] = [];
+  /** By session: commands that must not be refused and were, because there was no lane or its bound was reached. */
+  readonly #refusals = new Map<number, number>();
   #events: LaneEvents | null = null;
   #isFlushScheduled = false;
 
@@ -125,7 +131,10 @@ export class SimLanes implements Lanes {
     start: number,
     end: number,
   ): boolean {
-    return this.#slot(lane).link.tryWrite(kind, session, second, stampUs, bytes, start, end);
+    const slot = this.#slot(lane);
+    const isTaken = slot.link.tryWrite(kind, session, second, stampUs, bytes, start, end);
+    if (isTaken) slot.waitingBytes += COMMAND_HEAD_BYTES + end - start;
+    return isTaken;
   }
 
   tryWriteOrKeep(
@@ -138,7 +147,19 @@ export class SimLanes implements Lanes {
     start: number,
     end: number,
   ): boolean {
-    return this.#slot(lane).link.tryWriteOrKeep(kind, session, second, stampUs, bytes, start, end);
+    const slot = this.#slot(lane);
+    if (this.#options.tamper?.how === 'refused') return this.tryWrite(lane, kind, session, second, stampUs, bytes, start, end);
+    const recordBytes = COMMAND_HEAD_BYTES + end - start;
+    const isTaken = slot.link.tryWriteOrKeep(kind, session, second, stampUs, bytes, start, end);
+    if (isTaken) slot.waitingBytes += recordBytes;
+    else if (slot.state.name === 'gone' || slot.waitingBytes + recordBytes > KEPT_RINGS * this.#options.ingressRingBytes)
+      this.#refusals.set(session, this.refusalsOf(session) + 1);
+    return isTaken;
+  }
+
+  /** Of commands that wait rather than be refused, as far as documented bounds allow it. */
+  refusalsOf(session: number): number {
+    return this.#refusals.get(session) ?? 0;
   }
 
   allHaveRoom(payloadBytes: number): boolean {
@@ -146,7 +167,9 @@ export class SimLanes implements Lanes {
   }
 
   write(lane: number, kind: number, payload: Uint8Array): void {
-    this.#slot(lane).link.write(kind, payload);
+    const slot = this.#slot(lane);
+    slot.link.write(kind, payload);
+    slot.waitingBytes += payload.length;
   }
 
   flush(): void {
@@ -298,6 +321,7 @@ export class SimLanes implements Lanes {
       egressRing,
       shadow: new RingConsumer(ingress),
       handledPosition: 0,
+      waitingBytes: 0,
       visibleEnd: -1,
       halfway: [],
       fuse: 0,
@@ -311,6 +335,7 @@ export class SimLanes implements Lanes {
     slot.egress = new RingConsumer(slot.egressRing);
     slot.shadow = new RingConsumer(slot.ingress);
     slot.handledPosition = ringStart;
+    slot.waitingBytes = 0;
     slot.visibleEnd = -1;
     slot.fuse = 0;
     slot.state = { name: 'running' };
@@ -372,7 +397,8 @@ export class SimLanes implements Lanes {
   #deliver({ index, egress }: Slot, kind: number, start: number, length: number): void {
     const { tamper } = this.#options;
     let times = 1;
-    if (tamper?.kind === kind && this.#prng.nextInt(1, tamper.oneIn) === 1) times = tamper.how === 'lost' ? 0 : 2;
+    if (tamper !== undefined && tamper.how !== 'refused' && tamper.kind === kind && this.#prng.nextInt(1, tamper.oneIn) === 1)
+      times = tamper.how === 'lost' ? 0 : 2;
     for (; times > 0; times--) (this.#events as LaneEvents).onRecord(index, kind, egress.bytes, egress.view, start, length);
   }
 
@@ -382,6 +408,7 @@ export class SimLanes implements Lanes {
     const { shadow } = slot;
     let whole = true;
     const report = (kind: number, start: number, length: number): void => {
+      slot.waitingBytes -= length;
       this.#tap.recordHandled(slot.index, kind, shadow.bytes.slice(start, start + length), nowMs, whole);
     };
     while (shadow.position !== head) if (shadow.read(report, 1) === 0) break;

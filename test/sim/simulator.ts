@@ -13,10 +13,19 @@ import { LaneMetric } from '../../src/lane/lane-metrics.ts';
 import { MessageType } from '../../src/protocol/types.ts';
 import { MemoryTransport } from '../../src/transport/memory-transport.ts';
 import { Model } from './model.ts';
+import { type ServiceWorld, serviceStep } from './service-actions.ts';
 import { SimClient, type SimWorld } from './sim-client.ts';
 import { SimLanes, type Tamper } from './sim-lanes.ts';
 import type { Asked, Published, SubscriptionView } from './subscription-view.ts';
-import { BAD_OPTIONS, GRAVEYARD, PATTERNS, RESERVED_TOPIC, type WorldConfig, worldConfig } from './world-config.ts';
+import {
+  BAD_OPTIONS,
+  CALL_DEADLINE_MS_MAX,
+  GRAVEYARD,
+  PATTERNS,
+  RESERVED_TOPIC,
+  type WorldConfig,
+  worldConfig,
+} from './world-config.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -69,7 +78,7 @@ export function simulate(options: SimulationOptions): SimulationResult {
 const SETTLE_TURNS_MAX = 20_000;
 const SESSION_ID = /(?<=")[0-9bcdfghjkmnpqrstvwxyz_-]{16}(?=")/g;
 
-class Simulator implements SimWorld {
+class Simulator implements SimWorld, ServiceWorld {
   readonly stats: SimulationStats = {};
   readonly lines: string[] = [];
   hash = 0x811c9dc5;
@@ -88,6 +97,8 @@ class Simulator implements SimWorld {
   readonly #published: Published[] = [];
   readonly #bad = new Set<string>();
   readonly #given = new Set<string>();
+  /** By number of a call: may it be given out once only, and how often it was. */
+  readonly #calls: { readonly once: boolean; given: number }[] = [];
   readonly #aliases = new Map<string, string>();
   #prng: Prng;
   #step = 0;
@@ -146,6 +157,51 @@ class Simulator implements SimWorld {
     return this.#config.transport.closeEvent === 'handshake';
   }
 
+  get laneCount(): number {
+    return this.#config.laneCount;
+  }
+
+  get callsPendingMax(): number {
+    return this.#config.front.callsPendingMax;
+  }
+
+  get services(): readonly string[] {
+    return this.#config.services;
+  }
+
+  get padMax(): number {
+    return this.#config.padMax;
+  }
+
+  get payloadBytesMax(): number {
+    return this.#config.front.payloadBytesMax;
+  }
+
+  get mayAskForAll(): boolean {
+    return this.#config.egressRingBytes > 32_768;
+  }
+
+  newCall(once: boolean): number {
+    return this.#calls.push({ once, given: 0 }) - 1;
+  }
+
+  invoked(uid: number): void {
+    const call = this.#calls[uid];
+    if (call === undefined) this.fail(`an instance was given call ${uid}, which nobody made`);
+    const { retriesMax = 1 } = this.#config.lane.services.rules[0] ?? {};
+    if (++call.given > (call.once ? 1 : 1 + retriesMax)) this.fail(`call ${uid} was given out ${call.given} times`);
+  }
+
+  someonesCall(prng: Prng, us: SimClient): number | null {
+    const working = this.#clients.filter((client) => client !== us && client.isOnline && (client.services?.work.size ?? 0) > 0);
+    if (working.length === 0) return null;
+    return prng.pick([...(prng.pick(working).services?.work.keys() ?? [])]);
+  }
+
+  refusalsOf(session: number): number {
+    return this.#lanes.refusalsOf(session);
+  }
+
   published(uid: number): Published | undefined {
     return this.#published[uid];
   }
@@ -195,6 +251,7 @@ class Simulator implements SimWorld {
     this.#settle();
     this.#probe();
     this.#settle();
+    this.#runOut();
     for (const client of this.#clients) client.finish();
     this.#leave();
     this.#checkNothingIsLeft();
@@ -266,7 +323,24 @@ class Simulator implements SimWorld {
 
   #tick(): void {
     if (this.#prng.nextBoolean()) this.#front.tick();
-    else this.#lanes.tick(this.#anyLane());
+    else this.#tickLane(this.#anyLane());
+  }
+
+  /** Of the calls and who serves them lane and model must be of one mind. */
+  #tickLane(lane: number): void {
+    this.#lanes.tick(lane);
+    if (this.#lanes.state(lane) !== 'running') return;
+    const metrics = this.#lanes.metrics(lane);
+    const model = this.model.servicesOf(lane);
+    for (const [gauge, due] of [
+      ['services', model.serviceCount],
+      ['instances', model.instanceCount],
+      ['callsInFlight', model.inFlightCount],
+      ['callsWaiting', model.waitingCount],
+    ] as const) {
+      const got = metrics[LaneMetric[gauge]];
+      if (got !== due) this.fail(`lane ${lane} has ${got} ${gauge}, the model ${due}`);
+    }
   }
 
   #someTimeMs(): number {
@@ -281,7 +355,7 @@ class Simulator implements SimWorld {
     this.trace('time', `+${ms}`);
     this.#clock.advance(ms);
     this.#front.tick();
-    for (let lane = 0; lane < this.#lanes.count; lane++) if (this.#prng.nextBoolean()) this.#lanes.tick(lane);
+    for (let lane = 0; lane < this.#lanes.count; lane++) if (this.#prng.nextBoolean()) this.#tickLane(lane);
   }
 
   #fault(): void {
@@ -300,6 +374,7 @@ class Simulator implements SimWorld {
     }
     if (this.#lanes.state(lane) === 'gone') {
       this.trace(`lane ${lane}`, 'is replaced');
+      this.#clock.advance(1); // What a new lane says of the same instances is told from what the last one said by its time.
       this.#lanes.replace(lane);
     }
   }
@@ -314,6 +389,10 @@ class Simulator implements SimWorld {
     const work = [...client.views.values()].filter(({ unanswered }) => unanswered.length > 0);
     if (work.length > 0 && this.#prng.nextBoolean(0.35)) {
       client.say(this.#answer(client, this.#prng.pick(work)));
+      return;
+    }
+    if (this.#prng.nextBoolean(this.#config.serviceRatio)) {
+      serviceStep(client, this.#prng, this);
       return;
     }
     const roll = this.#prng.nextFloat();
@@ -380,6 +459,10 @@ class Simulator implements SimWorld {
     const mine = [...client.views.keys()];
     if (mine.length > 0 && prng.nextBoolean(0.2)) return client.unsubscribe(prng.pick(mine));
     if (prng.nextBoolean(0.05)) return client.unsubscribe(this.#topic());
+    if (prng.nextBoolean(this.#config.serviceRatio / 4)) {
+      const name = `$service.${prng.pick(this.#config.services)}`;
+      return client.subscribe(name, this.#asked(client, name));
+    }
     if (prng.nextBoolean(0.25)) {
       const name = prng.pick(PATTERNS);
       const policy = prng.pick(['dropOldest', 'dropNewest', 'conflate', null]);
@@ -390,7 +473,7 @@ class Simulator implements SimWorld {
     }
     // Most often something new, sometimes again what we have.
     const name = prng.nextBoolean(0.06)
-      ? prng.pick([RESERVED_TOPIC, `$dead.${this.#topic()}`])
+      ? prng.pick([RESERVED_TOPIC, `$dead.${this.#topic()}`, `$service.${prng.pick(this.#config.services)}`])
       : mine.length > 0 && prng.nextBoolean(0.3)
         ? prng.pick(mine)
         : this.#topic();
@@ -425,7 +508,8 @@ class Simulator implements SimWorld {
   #askedGroup(name: string): Asked {
     const prng = this.#prng;
     const group = prng.pick(['g', 'g', 'g', 'h']);
-    const ack = this.#config.knowsRetention && prng.nextBoolean(group === 'g' ? 0.9 : 0.2);
+    // A dead letter that was an event of the relay's own would have no number to know it by.
+    const ack = this.#config.knowsRetention && prng.nextBoolean(group === 'g' ? 0.9 : 0.2) && !name.startsWith('$service.');
     const policy = prng.pick([undefined, undefined, 'dropOldest', 'dropNewest', 'disconnect']);
     if (!ack) return { group, ...(policy === undefined ? {} : { policy }) };
     return {
@@ -546,10 +630,27 @@ class Simulator implements SimWorld {
         client.say(client.history(name, null));
         this.#settle();
       }
+      for (const service of this.#config.services) client.say(client.askServices(service, { instances: true }));
+      client.say(client.askServices('>', null));
+      this.#settle();
       client.say(...this.#config.topics.slice(0, 2).map(() => this.#publish(client)));
       this.#settle();
     }
     this.isQuiet = false;
+  }
+
+  /** Until every call has had its last answer; and of what lanes have sent to other lanes nothing is without one. */
+  #runOut(): void {
+    const stepMs = 500;
+    for (let passedMs = 0; passedMs <= CALL_DEADLINE_MS_MAX; passedMs += stepMs) {
+      if (this.model.burialCount > 0)
+        this.fail(`${this.model.burialCount} dead letters wait for an answer, and nothing is under way`);
+      if (this.#clients.every(({ isOnline, services }) => !isOnline || services?.pendingCount === 0)) return;
+      this.#clock.advance(stepMs);
+      this.#front.tick();
+      for (let lane = 0; lane < this.#lanes.count; lane++) this.#tickLane(lane);
+      this.#settle();
+    }
   }
 
   /** Half of the runs end by a drain, the others by every client's own leave. */
@@ -634,6 +735,9 @@ class Simulator implements SimWorld {
     // Lanes that have sent a dead letter elsewhere have a session of their own.
     if ([...this.#front.sessions].some(({ internal }) => !internal)) this.fail('sessions are left');
     if (subscriptionCount !== 0) this.fail(`${subscriptionCount} subscriptions are left in the hub`);
+    const { callCount, instanceCount, queryCount } = this.#front;
+    if (callCount + instanceCount + queryCount > 0)
+      this.fail(`the front has ${callCount} calls, ${instanceCount} instances and ${queryCount} queries left`);
     for (let lane = 0; lane < this.#lanes.count; lane++) {
       const metrics = this.#lanes.metrics(lane);
       for (const gauge of [
@@ -646,6 +750,10 @@ class Simulator implements SimWorld {
         'groupMembers',
         'groupPending',
         'groupsWaiting',
+        'services',
+        'instances',
+        'callsInFlight',
+        'callsWaiting',
       ] as const) {
         const left = metrics[LaneMetric[gauge]] as number;
         if (left > (gauge === 'sessions' ? this.#lanes.count : 0)) this.fail(`lane ${lane} has ${left} ${gauge} left`);

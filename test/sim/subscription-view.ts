@@ -190,11 +190,13 @@ export class SubscriptionView {
   // ---- the stream
 
   message(topicName: string, offset: number, meta: Meta | null, payload: unknown): void {
-    const [uid, pad] = payload as [number, string];
     const { model } = this.#context;
-    const place = model.locate(topicName, uid, offset, this.#cursors.get(topicName)?.topic);
-    const published = this.#context.published(uid);
-    if (place === undefined || published === undefined) this.#fail(`message ${uid} was never accepted`);
+    const isOwn = model.isOwn(topicName);
+    const [uid = Number.NaN, pad = ''] = isOwn ? [model.ownUid(topicName, payload)] : (payload as [number, string]);
+    const place = model.locate(topicName, uid, offset, this.#cursors.get(topicName));
+    const published = isOwn ? { topic: topicName, pad: '' } : this.#context.published(uid);
+    if (place === undefined || published === undefined)
+      this.#fail(`message ${isOwn ? JSON.stringify(payload) : uid} was never accepted`);
     const { topic, ordinal } = place;
     const entry = topic.entry(ordinal);
     if (topic.name !== topicName || (published.topic !== topicName && !entry.isLetter))

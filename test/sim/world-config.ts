@@ -2,10 +2,12 @@
 import type { Prng } from '../../src/base/prng.ts';
 import type { FrontOptions } from '../../src/front/front-options.ts';
 import type { LaneOptions } from '../../src/lane/lane-options.ts';
+import { BALANCE_STRATEGIES, type ServiceRule } from '../../src/lane/services/service-config.ts';
 import type { TopicRule } from '../../src/lane/topic-config.ts';
 import { MessageType, SLOW_CONSUMER_POLICIES } from '../../src/protocol/types.ts';
 import type { MemoryTransportOptions } from '../../src/transport/memory-transport.ts';
 import { FRONT_DEFAULTS, LANE_DEFAULTS } from '../support/options.ts';
+import { SERVICES } from './service-actions.ts';
 
 export interface WorldConfig {
   readonly laneCount: number;
@@ -17,6 +19,9 @@ export interface WorldConfig {
   readonly clientCount: number;
   readonly topics: readonly string[];
   readonly padMax: number;
+  readonly services: readonly string[];
+  /** Share of clients' steps that are about services. */
+  readonly serviceRatio: number;
   /** Share of steps that are faults. */
   readonly deathRatio: number;
   /** False: histories are evicted across topics, by a sample; no telling which. */
@@ -26,6 +31,8 @@ export interface WorldConfig {
   readonly transport: Omit<MemoryTransportOptions, 'schedule'>;
 }
 
+/** After so long every call has had its last answer. */
+export const CALL_DEADLINE_MS_MAX = 4_000;
 export const RESERVED_TOPIC = '$sys.load';
 export const TOPICS = [
   'a.1',
@@ -45,7 +52,7 @@ export const TOPICS = [
 ];
 /** Where some groups send their dead letters. */
 export const GRAVEYARD = 'grave.1';
-export const PATTERNS = ['a.*', '>', 'plain.>', '*.1', '$sys.>', 'tiny.*', '$dead.>'];
+export const PATTERNS = ['a.*', '>', 'plain.>', '*.1', '$sys.>', 'tiny.*', '$dead.>', '$service.>'];
 
 const TOPIC_RULES: readonly TopicRule[] = [
   { match: 'tiny.>', history: { count: 3 } },
@@ -58,6 +65,7 @@ const TOPIC_RULES: readonly TopicRule[] = [
   { match: 'small.>', maxPayloadBytes: 40 },
   { match: 'old.>', history: { ageMs: 1_000 } },
   { match: '$dead.>', history: { count: 10, bytes: 2_000, ageMs: 15_000 } },
+  { match: '$service.>', history: { count: 20, bytes: 4_000, ageMs: 15_000 } },
 ];
 
 const HISTORY_BYTES_UNBOUND = 16_777_216;
@@ -92,9 +100,27 @@ function shuffled<Item>(items: readonly Item[], prng: Prng): Item[] {
 
 const EVERY_TOPIC = { match: '>', history: { count: 30, bytes: 2_000, ageMs: 15_000 }, maxPayloadBytes: 400 };
 
+/** Bounds that are met within seconds. */
+function serviceRule(prng: Prng): ServiceRule {
+  const openMs = prng.pick([100, 600]);
+  const breaker = { volume: 3, windowMs: 2_000, openMs, openMsMax: 2 * openMs, probes: 2, slowMs: prng.pick([0, 300]) };
+  const outlier = { intervalMs: 1_000, volume: 2, factor: 1.5, latencyMsMin: 20, ejectMs: 400, ejectMsMax: 1_000 };
+  return {
+    match: '>',
+    balance: prng.pick(BALANCE_STRATEGIES),
+    waitMs: prng.pick([0, 300, 1_500]),
+    waitingMax: prng.pick([1, 3, 100]),
+    retriesMax: prng.pick([0, 1, 2]),
+    breaker: prng.nextBoolean() ? breaker : false,
+    outlier: prng.nextBoolean() ? outlier : false,
+  };
+}
+
 export function worldConfig(prng: Prng): WorldConfig {
-  const ingressRingBytes = prng.pick([8_192, 16_384, 32_768]);
-  const padMax = prng.pick([10, 120, 380]);
+  const ingressRingBytes = prng.pick([4_096, 8_192, 16_384, 32_768]);
+  const isTight = ingressRingBytes === 4_096;
+  const payloadBytesMax = isTight ? 200 : 400;
+  const padMax = prng.pick(isTight ? [10, 120] : [10, 120, 380]);
   const sendQueueBytesMax = prng.pick(padMax === 10 ? [250, 600] : [1_200, 3_000, 6_000]);
   const mergedFrameBytesMax = prng.pick([64, 512, 4_096]);
   // A message takes an eighth of the ring at most, with its record's head.
@@ -107,7 +133,7 @@ export function worldConfig(prng: Prng): WorldConfig {
     ingressRingBytes,
     egressRingBytes: prng.pick([32_768, 65_536, 262_144]),
     ringStart: prng.pick([0, 0, 0xffff_e000]),
-    laneSpeed: prng.pick([1, 1, 0.2]),
+    laneSpeed: prng.pick([1, 1, 0.2, 0.05]),
     clientCount: prng.nextInt(2, 7),
     // The last three are the hot ones.
     topics: [
@@ -115,6 +141,8 @@ export function worldConfig(prng: Prng): WorldConfig {
       ...shuffled(TOPICS, prng).slice(0, prng.nextInt(3, 10)),
     ],
     padMax,
+    services: shuffled(SERVICES, prng).slice(0, prng.nextInt(1, SERVICES.length)),
+    serviceRatio: prng.pick([0, 0.3, 0.7]),
     deathRatio: prng.nextBoolean(0.4) ? 0.01 : 0,
     knowsRetention,
     front: {
@@ -124,8 +152,9 @@ export function worldConfig(prng: Prng): WorldConfig {
       sendQueueBytesMax,
       mergedFrameBytesMax,
       messageBytesMax,
-      payloadBytesMax: 400,
+      payloadBytesMax,
       subscriptionsMax: prng.pick([4, 30, 30]),
+      callsPendingMax: prng.pick([3, 20, 20]),
       presenceBytesMax: 100,
       helloTimeoutMs: 2_000,
       pingIntervalMs: 5_000,
@@ -150,6 +179,17 @@ export function worldConfig(prng: Prng): WorldConfig {
       presenceGraceMs: 1_500,
       presenceMembersMax: prng.pick([3, 50, 50]),
       presenceBytesMax: 100,
+      services: {
+        rules: [serviceRule(prng), { match: 'print', ...(prng.nextBoolean() ? { balance: prng.pick(BALANCE_STRATEGIES) } : {}) }],
+        instancesMax: prng.pick([2, 100, 100, 100]),
+        callsMax: prng.pick([4, 1_000]),
+        callsPendingMax: 3,
+        payloadBytesMax,
+        callDeadlineMsDefault: 1_000,
+        callDeadlineMsMax: CALL_DEADLINE_MS_MAX,
+        connectionLeaseMs: 9_000,
+        retryAfterMs: 50,
+      },
       groups: { groupsPerTopicMax: prng.pick([1, 3, 3]), groupPendingMax: prng.pick([2, 4, 50]) },
     },
     transport: {
