@@ -687,7 +687,7 @@ export class Model implements LaneTap {
   }
 
   #query(lane: LaneModel, record: Uint8Array): void {
-    const [type, id, name, options] = unpack(record.subarray(PAIR_HEAD_BYTES)) as [
+    const [type, id, name, options] = unpack(record.subarray(COMMAND_HEAD_BYTES)) as [
       number,
       number,
       string,

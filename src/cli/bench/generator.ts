@@ -119,12 +119,10 @@ export class Generator implements SocketHandler {
   #lastSentUs = 0;
   #cpuAtMeasureStart: NodeJS.CpuUsage | null = null;
   #onDrained: (() => void) | null = null;
-
   #answersOwed = 0;
   readonly #counts = new RunCounts();
   readonly refused: Refusal[] = [];
   #churnTimer: NodeJS.Timeout | null = null;
-
   /** `fail` is told why the run cannot go on, once or more. */
   constructor(options: WorkerOptions, processIndex: number, runId: number, fail: (text: string) => void) {
     this.#options = options;
@@ -533,8 +531,7 @@ export class Generator implements SocketHandler {
 
   #drain(): void {
     const startUs = nowUs();
-    // All of it is due by now. On a machine that is too busy the ticker may not have run yet: late is not lost.
-    this.#publishDue();
+    this.#publishDue(); // All of it is due by now, though the ticker of a machine too busy may not have run yet: late is not lost.
     if (this.#churnTimer !== null) clearInterval(this.#churnTimer);
     const timer = setInterval(() => {
       const now = nowUs();
