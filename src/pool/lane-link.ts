@@ -12,9 +12,13 @@ const KEPT_RINGS_MAX = 4;
 /** Claimed and given back, never written: any legal kind does. */
 const PROBE_KIND = 1;
 
-interface Waiting {
+/** A record as it goes into the ring. */
+export interface KeptRecord {
   readonly kind: number;
   readonly payload: Uint8Array;
+}
+
+interface Waiting extends KeptRecord {
   /** What it counts for against the bound on kept commands; 0 for a control record. */
   readonly keptBytes: number;
 }
@@ -37,6 +41,11 @@ export class LaneLink {
     this.#backlogHead = 0;
     this.#keptBytes = 0;
     this.#keptBytesMax = KEPT_RINGS_MAX * (ingress?.byteLength ?? 0);
+  }
+
+  /** Commands that were kept and are not in the ring yet: lost with their lane, and to be reported like those that are. Before another one is attached. */
+  get keptCommands(): readonly KeptRecord[] {
+    return this.#backlog.slice(this.#backlogHead).filter(({ keptBytes }) => keptBytes > 0);
   }
 
   get payloadBytesMax(): number {

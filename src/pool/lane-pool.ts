@@ -346,6 +346,7 @@ export class LanePool implements Lanes {
     life.doorbell.close();
     slot.life = null;
     slot.link.publish(); // Written in this turn and not flushed yet: lost like the rest, and must be reported like the rest.
+    const { keptCommands } = slot.link;
     slot.link.attach(null);
     if (this.#isClosing) return;
     this.#options.onLaneEvent?.({ kind: 'lost', lane: slot.index, cause });
@@ -356,6 +357,9 @@ export class LanePool implements Lanes {
     RingConsumer.inspect(life.ingress, handledPosition, (kind, start, length) => {
       events.onRecordLost(slot.index, kind, bytes.bytes, bytes.view, start, length);
     });
+    // They were promised a place: whoever sent one waits for its answer.
+    for (const { kind, payload } of keptCommands)
+      events.onRecordLost(slot.index, kind, payload, new DataView(payload.buffer), 0, payload.length);
     events.onLaneLost(slot.index);
     this.#replace(slot, this.#clock.monotonicMs() - life.startedAtMs);
   }

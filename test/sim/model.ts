@@ -290,20 +290,26 @@ export class Model implements LaneTap {
     return this.#lost.has(key(session, id));
   }
 
-  /** Where a payload stands. Of several places the one of this offset: in the stream that we are in if it may still come there, or in a later one. */
+  /**
+   * Where a payload stands. Of several places the one of this offset: in the stream that we are in if it may still come there, or in a later one. `hasLost`: a
+   * lane has died before our eyes, so that a stream that lives is likelier than one that died before anybody saw it.
+   */
   locate(
     name: string,
     uid: number,
     offset: number,
+    hasLost: boolean,
     at?: { readonly topic: TopicModel; readonly position: number },
   ): { topic: TopicModel; ordinal: number } | undefined {
     const places = this.#places.get(key(uid, name)) ?? [];
     const fitting = places.filter(({ ordinal }) => ordinal === offset);
-    if (at === undefined) return fitting[0] ?? places[0];
     const streams = this.streams.get(name) as TopicModel[];
-    const age = ({ topic }: { readonly topic: TopicModel }): number => streams.indexOf(topic) - streams.indexOf(at.topic);
-    const coming = fitting.filter((place) => age(place) > 0 || (age(place) === 0 && offset > at.position));
-    return coming[0] ?? fitting.find((place) => age(place) === 0) ?? fitting[0] ?? places[0];
+    const age = ({ topic }: { readonly topic: TopicModel }): number =>
+      at === undefined ? 1 : streams.indexOf(topic) - streams.indexOf(at.topic);
+    const coming = fitting.filter((place) => age(place) > 0 || (age(place) === 0 && offset > (at?.position ?? 0)));
+    const here = coming.find((place) => age(place) === 0 && !place.topic.isDead);
+    const living = hasLost ? coming.find(({ topic }) => !topic.isDead) : undefined;
+    return here ?? living ?? coming[0] ?? fitting.find((place) => age(place) === 0) ?? fitting[0] ?? places[0];
   }
 
   /** What queue groups have given the session on this topic, in the order of its coming. */

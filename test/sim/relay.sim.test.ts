@@ -69,6 +69,19 @@ t.test('those lives had everything in them', async (t) => {
     'EVENT lost LANE_RESTARTED',
     'EVENT lost EVICTED to a group',
     'EVENT skip expired to a group',
+    'INVOKE',
+    'RESULT',
+    'CANCELLED',
+    'CREDITED',
+    'parts',
+    'parts without credit',
+    'stray returns',
+    'ERROR NO_RESPONDERS',
+    'ERROR RESPONDER_LOST',
+    'ERROR TIMEOUT',
+    'ERROR CANCELLED',
+    'ERROR SERVICE_ERROR',
+    'steps with a backlog',
     'MESSAGE attempt 1',
     'MESSAGE attempt 2 and more',
     'MESSAGE dead letter',
@@ -106,10 +119,35 @@ for (const { name, tamper } of [
   { name: 'a delivery twice', tamper: { kind: EgressKind.DELIVER, how: 'twice', oneIn: 12 } },
   { name: 'a lost leave', tamper: { kind: EgressKind.LEAVE, how: 'lost', oneIn: 1 } },
   { name: 'a leave twice', tamper: { kind: EgressKind.LEAVE, how: 'twice', oneIn: 1 } },
+  { name: 'an answer of a lane to a query that is lost', tamper: { kind: EgressKind.ANSWER, how: 'lost', oneIn: 5 } },
 ] as const) {
   t.test(`${name} is found`, async (t) => {
     let found = 0;
     for (let seed = 1; seed <= 20; seed++) if (simulate({ seed, steps: STEPS, tamper }).failure !== null) found++;
     t.ok(found >= 10, `in ${found} of 20 runs`);
+  });
+}
+
+// These strike where a lane dies with instances that go on, or where its ring is full: not in every life.
+for (const { name, tamper, seeds, steps } of [
+  {
+    name: 'a registration that the front does not hear of',
+    tamper: { kind: EgressKind.REGISTERED, how: 'lost', oneIn: 1 },
+    seeds: 60,
+    steps: STEPS,
+  },
+  {
+    name: 'an end of a registration that it does not hear of',
+    tamper: { kind: EgressKind.UNREGISTERED, how: 'lost', oneIn: 1 },
+    seeds: 15,
+    steps: 1_500,
+  },
+  // A RETURN that is refused because its lane's ring is full is answered only by its call's deadline.
+  { name: 'a RETURN that is refused while its lane is busy', tamper: { how: 'refused' }, seeds: 15, steps: 1_500 },
+] as const) {
+  t.test(`${name} is found`, async (t) => {
+    let found = 0;
+    for (let seed = 1; seed <= seeds; seed++) if (simulate({ seed, steps, tamper }).failure !== null) found++;
+    t.ok(found >= 1, `in ${found} of ${seeds} runs`);
   });
 }

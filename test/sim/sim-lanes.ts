@@ -48,7 +48,9 @@ export type Tamper =
   /** One in `oneIn` egress records of this kind is lost, or comes twice. */
   | { readonly kind: number; readonly how: 'lost' | 'twice'; readonly oneIn: number }
   /** What must not be refused is, as soon as the ring is full. */
-  | { readonly how: 'refused' };
+  | { readonly how: 'refused' }
+  /** What waits for room is dropped with its lane, and nobody is told. */
+  | { readonly how: 'forgotten' };
 
 /** Times the ring: what may wait in memory while it is full. */
 const KEPT_RINGS = 4;
@@ -276,6 +278,7 @@ export class SimLanes implements Lanes {
     while (this.#drain(slot, 256) > 0);
     slot.link.publish(); // What was written in this turn and not flushed: lost with the rest, not in silence.
     slot.state = { name: 'gone' };
+    const keptCommands = this.#options.tamper?.how === 'forgotten' ? [] : slot.link.keptCommands;
     slot.link.attach(null);
     const reader = new RingConsumer(slot.ingress);
     const { progress } = ringPositions(slot.ingress);
@@ -286,6 +289,10 @@ export class SimLanes implements Lanes {
       }
       events.onRecordLost(lane, kind, reader.bytes, reader.view, start, length);
     });
+    for (const { kind, payload } of keptCommands) {
+      this.#tap.commandLost(lane, payload);
+      events.onRecordLost(lane, kind, payload, new DataView(payload.buffer), 0, payload.length);
+    }
     events.onLaneLost(lane);
   }
 
@@ -397,7 +404,7 @@ export class SimLanes implements Lanes {
   #deliver({ index, egress }: Slot, kind: number, start: number, length: number): void {
     const { tamper } = this.#options;
     let times = 1;
-    if (tamper !== undefined && tamper.how !== 'refused' && tamper.kind === kind && this.#prng.nextInt(1, tamper.oneIn) === 1)
+    if (tamper !== undefined && 'kind' in tamper && tamper.kind === kind && this.#prng.nextInt(1, tamper.oneIn) === 1)
       times = tamper.how === 'lost' ? 0 : 2;
     for (; times > 0; times--) (this.#events as LaneEvents).onRecord(index, kind, egress.bytes, egress.view, start, length);
   }

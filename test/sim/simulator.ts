@@ -76,6 +76,8 @@ export function simulate(options: SimulationOptions): SimulationResult {
 
 /** Turns that the end of a run may take until nothing is left to do; more is a loop that does not end. */
 const SETTLE_TURNS_MAX = 20_000;
+/** Enough to fill a small ring, should its lane be slow. */
+const STORM_MESSAGES = 40;
 const SESSION_ID = /(?<=")[0-9bcdfghjkmnpqrstvwxyz_-]{16}(?=")/g;
 
 class Simulator implements SimWorld, ServiceWorld {
@@ -279,7 +281,7 @@ class Simulator implements SimWorld, ServiceWorld {
 
   #doStep(): void {
     for (let lane = 0; lane < this.#lanes.count; lane++) {
-      if (this.#lanes.state(lane) !== 'running' && this.#prng.nextBoolean(0.06)) this.#mourn(lane);
+      if (this.#lanes.state(lane) !== 'running' && this.#prng.nextBoolean(this.#config.noticeRatio)) this.#mourn(lane);
     }
     const roll = this.#prng.nextFloat();
     if (roll < 0.44) this.#clientStep(this.#prng.pick(this.#clients));
@@ -404,7 +406,8 @@ class Simulator implements SimWorld, ServiceWorld {
     else if (roll < 0.975) this.#misbehave(client);
     else if (roll < 0.985) client.cut();
     else if (roll < 0.99) client.close();
-    else client.say(this.#publish(client), client.ping());
+    else if (roll < 0.995) client.say(this.#publish(client), client.ping());
+    else client.say(...Array.from({ length: STORM_MESSAGES }, () => this.#publish(client)));
   }
 
   /** Every third client reads slowly, the others only now and then. */

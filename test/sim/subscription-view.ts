@@ -193,7 +193,7 @@ export class SubscriptionView {
     const { model } = this.#context;
     const isOwn = model.isOwn(topicName);
     const [uid = Number.NaN, pad = ''] = isOwn ? [model.ownUid(topicName, payload)] : (payload as [number, string]);
-    const place = model.locate(topicName, uid, offset, this.#cursors.get(topicName));
+    const place = model.locate(topicName, uid, offset, this.isPattern && this.#lostCount > 0, this.#cursors.get(topicName));
     const published = isOwn ? { topic: topicName, pad: '' } : this.#context.published(uid);
     if (place === undefined || published === undefined)
       this.#fail(`message ${isOwn ? JSON.stringify(payload) : uid} was never accepted`);

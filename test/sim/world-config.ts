@@ -24,6 +24,8 @@ export interface WorldConfig {
   readonly serviceRatio: number;
   /** Share of steps that are faults. */
   readonly deathRatio: number;
+  /** Share of steps in which a dead lane is found dead, and a gone one replaced. Rarely: its ring fills meanwhile, as that of one that hangs. */
+  readonly noticeRatio: number;
   /** False: histories are evicted across topics, by a sample; no telling which. */
   readonly knowsRetention: boolean;
   readonly front: FrontOptions;
@@ -144,6 +146,7 @@ export function worldConfig(prng: Prng): WorldConfig {
     services: shuffled(SERVICES, prng).slice(0, prng.nextInt(1, SERVICES.length)),
     serviceRatio: prng.pick([0, 0.3, 0.7]),
     deathRatio: prng.nextBoolean(0.4) ? 0.01 : 0,
+    noticeRatio: prng.pick([0.06, 0.06, 0.01]),
     knowsRetention,
     front: {
       ...FRONT_DEFAULTS,

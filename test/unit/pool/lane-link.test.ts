@@ -79,6 +79,26 @@ t.test('what is kept is bounded: four rings of it, not one record more', async (
   t.ok(link.keep(1), 'and room is made by reading');
 });
 
+// Once they were dropped without a word: a lane's own command (a dead letter on its way to another lane's topic) was never answered, and its message stayed
+// out for ever.
+t.test('kept commands that have not reached the ring are told of: they are lost with their lane', async (t) => {
+  const link = new Link();
+  const count = fill(link);
+  link.keep(100);
+  link.control(101);
+  link.keep(102, 120);
+  const numbers = (): number[] => link.link.keptCommands.map(({ payload }) => new DataView(payload.buffer).getUint32(0, true));
+  t.same(numbers(), [100, 102], 'control records are replayed, they are no loss');
+  t.equal(link.link.keptCommands[1]?.payload.length, 8 + 120);
+  t.equal(link.link.keptCommands[1]?.kind, KIND);
+  t.equal(link.read().length, count + 3);
+  t.same(numbers(), []);
+  fill(link);
+  link.keep(1);
+  link.link.attach(null);
+  t.same(numbers(), []);
+});
+
 t.test('without a lane everything is refused, and a new one begins with nothing', async (t) => {
   const link = new Link();
   fill(link);
