@@ -376,15 +376,9 @@ export class Generator implements SocketHandler {
     // After a recovery the replay is still to come: only messages move the position then.
     if (!wasCut || result['recovered'] !== true) this.#lastOffset[tag] = offset;
     // One publisher and a history: offset n belongs to sequence n - 1, so even the first message after coming back can be missed.
-    if (
-      this.#options.mode === 'churn' &&
-      this.#t0Us > 0 &&
-      offset > 0 &&
-      this.#options.publishers === 1 &&
-      this.refused.length === 0
-    ) {
-      this.#tally.expectNext(tag, offset);
-    }
+    const { mode, publishers } = this.#options;
+    const offsetTells = mode === 'churn' && publishers === 1 && this.refused.length === 0;
+    if (offsetTells && this.#t0Us > 0 && offset > 0) this.#tally.expectNext(tag, offset);
     this.#entered(tag);
   }
 
