@@ -197,7 +197,25 @@ export class SendQueue {
     return null;
   }
 
+  /** Hot. */
   #appendMessage(stream: Stream, frame: Uint8Array, offset: number, conflateKey: string): Entry {
+    this.#bytes += frame.length;
+    return this.#appendTo(stream, frame, null, offset, conflateKey);
+  }
+
+  #appendGap(stream: Stream, offset: number, reason: DropReason): void {
+    this.#onDrop(reason, stream.member, stream.topic, 1);
+    const gap = { from: offset, to: offset, count: 1, reason };
+    const lastGap = stream.last?.gap;
+    if (lastGap && continues(lastGap, offset)) {
+      widen(lastGap, gap);
+      return;
+    }
+    this.#bytes += GAP_BYTES;
+    this.#appendTo(stream, null, gap, offset, '');
+  }
+
+  #appendTo(stream: Stream, frame: Uint8Array | null, gap: Gap | null, offset: number, conflateKey: string): Entry {
     const entry: Entry = {
       previous: null,
       next: null,
@@ -205,40 +223,14 @@ export class SendQueue {
       streamNext: null,
       stream,
       frame,
-      gap: null,
+      gap,
       offset,
       conflateKey,
     };
     if (stream.last !== null) stream.last.streamNext = entry;
     stream.last = entry;
     this.#append(entry);
-    this.#bytes += frame.length;
     return entry;
-  }
-
-  #appendGap(stream: Stream, offset: number, reason: DropReason): void {
-    this.#onDrop(reason, stream.member, stream.topic, 1);
-    const lastGap = stream.last?.gap;
-    if (lastGap && continues(lastGap, offset)) {
-      widen(lastGap, { from: offset, to: offset, count: 1, reason });
-      return;
-    }
-    const gap = { from: offset, to: offset, count: 1, reason };
-    const entry: Entry = {
-      previous: null,
-      next: null,
-      streamPrevious: stream.last,
-      streamNext: null,
-      stream,
-      frame: null,
-      gap,
-      offset,
-      conflateKey: '',
-    };
-    if (stream.last !== null) stream.last.streamNext = entry;
-    stream.last = entry;
-    this.#append(entry);
-    this.#bytes += GAP_BYTES;
   }
 
   /** Turns a waiting message into a gap and joins it with its neighbours in the stream. */

@@ -4,7 +4,7 @@
  * Thread: main. Reads, decides nothing. Not for clients: it has no limits of its own.
  */
 import type { OpsState } from '../ops/ops-state.ts';
-import { loadUws } from './uws.ts';
+import { listenExclusively, loadUws } from './uws.ts';
 import { statusLine } from './uws-server.ts';
 import type { UwsApp, UwsListenSocket, UwsModule, UwsResponse } from './uws-types.ts';
 
@@ -107,22 +107,10 @@ export class OpsServer {
     this.#app.any('/*', (response) => answer(response, 404, TEXT, WHAT_IS_HERE));
   }
 
-  listen(): Promise<number> {
-    const { host, port } = this.#options;
-    return new Promise((resolve, reject) => {
-      this.#app.listen(host, port, this.#uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (token) => {
-        if (token === false) {
-          reject(
-            new Error(
-              `cannot listen on ${host}:${port} (ops port): the port is taken, not permitted, or no address of this machine`,
-            ),
-          );
-          return;
-        }
-        this.#listening = token;
-        resolve(this.#uws.us_socket_local_port(token));
-      });
-    });
+  async listen(): Promise<number> {
+    const { socket, port } = await listenExclusively(this.#app, this.#options, { of: ' (ops port)' });
+    this.#listening = socket;
+    return port;
   }
 
   close(): void {

@@ -10,7 +10,7 @@ import type { HttpGateway, HttpResponse } from '../front/http-gateway.ts';
 import { type Connection, SendResult } from '../front/ports.ts';
 import type { Session } from '../front/session.ts';
 import { CONNECT_PATH, SUBPROTOCOL } from '../protocol/types.ts';
-import { loadUws } from './uws.ts';
+import { listenExclusively, loadUws } from './uws.ts';
 import type { UwsApp, UwsListenSocket, UwsModule, UwsRequest, UwsResponse, UwsWebSocket } from './uws-types.ts';
 
 export interface ServerOptions {
@@ -99,22 +99,10 @@ export class UwsServer {
   }
 
   /** The port it listens on. Rejects where another process has the port: two servers would share it in silence. */
-  listen(): Promise<number> {
-    const { host, port } = this.#options;
-    return new Promise((resolve, reject) => {
-      this.#app.listen(host, port, this.#uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (token) => {
-        if (token === false) {
-          reject(
-            new Error(
-              `cannot listen on ${host}:${port}: the port is taken (another relay?), not permitted, or no address of this machine`,
-            ),
-          );
-          return;
-        }
-        this.#listening = token;
-        resolve(this.#uws.us_socket_local_port(token));
-      });
-    });
+  async listen(): Promise<number> {
+    const { socket, port } = await listenExclusively(this.#app, this.#options, { perhaps: ' (another relay?)' });
+    this.#listening = socket;
+    return port;
   }
 
   /** No new connections; those that are open stay. */

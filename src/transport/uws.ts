@@ -1,8 +1,8 @@
 /**
- * Loads uWebSockets.js: the one place that names its package. It is not on npm under its own name; the platform builds are.
+ * uWebSockets.js: the one place that names its package (it is not on npm under its own name; the platform builds are), and how a port is taken.
  */
 import { createRequire } from 'node:module';
-import type { UwsModule } from './uws-types.ts';
+import type { UwsApp, UwsListenSocket, UwsModule } from './uws-types.ts';
 
 const PACKAGE_PREFIX = '@uwsjs/linux-x64-';
 
@@ -19,4 +19,22 @@ export function loadUws(): UwsModule {
       { cause },
     );
   }
+}
+
+/** Rejects where another process has the port: two servers would share it in silence. `of` and `perhaps` go into the error's text. */
+export function listenExclusively(
+  app: UwsApp,
+  { host, port }: { readonly host: string; readonly port: number },
+  { of = '', perhaps = '' }: { readonly of?: string; readonly perhaps?: string },
+): Promise<{ readonly socket: UwsListenSocket; readonly port: number }> {
+  const uws = loadUws();
+  return new Promise((resolve, reject) => {
+    app.listen(host, port, uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (socket) => {
+      if (socket !== false) resolve({ socket, port: uws.us_socket_local_port(socket) });
+      else {
+        const where = `${host}:${port}${of}`;
+        reject(new Error(`cannot listen on ${where}: the port is taken${perhaps}, not permitted, or no address of this machine`));
+      }
+    });
+  });
 }
