@@ -9,7 +9,7 @@ import type { Tamper } from './sim-lanes.ts';
 import { type SimulationResult, type SimulationStats, simulate } from './simulator.ts';
 
 const STEPS = 300;
-const SEEDS_PER_TEST = 40;
+const SEEDS_PER_TEST = 60;
 const TESTS = 6;
 
 const totals: SimulationStats = {};
@@ -123,8 +123,8 @@ for (const { name, tamper } of [
 ] as const) {
   t.test(`${name} is found`, async (t) => {
     let found = 0;
-    for (let seed = 1; seed <= 20; seed++) if (simulate({ seed, steps: STEPS, tamper }).failure !== null) found++;
-    t.ok(found >= 10, `in ${found} of 20 runs`);
+    for (let seed = 1; seed <= 30; seed++) if (simulate({ seed, steps: STEPS, tamper }).failure !== null) found++;
+    t.ok(found >= 10, `in ${found} of 30 runs`);
   });
 }
 
