@@ -36,6 +36,8 @@ import type { Session } from './session.ts';
 const EMPTY = new Uint8Array(0);
 /** A short list keeps its length from drain to drain. */
 const ORIGINS_KEPT_MAX = 4_096;
+/** Commands that lead to more than their answer, behind it: replays, calls, steps. */
+const ANSWERED_FIRST: readonly number[] = [MessageType.SUBSCRIBE, MessageType.REGISTER, MessageType.HEARTBEAT, MessageType.START];
 /** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
 const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 
@@ -47,8 +49,8 @@ export class LaneRecords implements LaneEvents {
   readonly #closeAgent: (agent: Session) => void;
   readonly #replay: LaneReplay;
   readonly #header = new MessageHeader();
-  /** By lane, `session:id` of the newest SUBSCRIBE that was answered: if the lane dies in its replay, it is not answered again. */
-  readonly #lastJoined: string[] = [];
+  /** By lane, `session:id` of the newest command that was answered before it was done: if the lane dies in the rest, it is not answered again. */
+  readonly #lastAnswered: string[] = [];
   /** Of the drain under way: when it began, its records, those that a PROGRESS has covered, and the stamps of the publishes in it. */
   #drainUs = 0;
   #recordCount = 0;
@@ -93,6 +95,7 @@ export class LaneRecords implements LaneEvents {
         const flags = view.getUint32(start + 4, true);
         if ((flags & SendFlag.SUBSCRIBE_FAILED) !== 0) this.#subscribeAnswered(session);
         // A call that is no longer in flight was answered for its lane when that died.
+        if ((flags & SendFlag.GOES_ON) !== 0) this.#noteAnswered(lane, session, bytes, start + SEND_HEAD_BYTES, end);
         if ((flags & SendFlag.CALL_DONE) !== 0 && !this.#callDone(session, bytes, start + SEND_HEAD_BYTES, end)) return;
         if (session.isLive) this.#front.hub.send(session, bytes.subarray(start + SEND_HEAD_BYTES, end));
         return;
@@ -180,6 +183,11 @@ export class LaneRecords implements LaneEvents {
     this.#progressCount = 0;
   }
 
+  #noteAnswered(lane: number, session: Session, bytes: Uint8Array, frameStart: number, end: number): void {
+    readHeader(bytes, frameStart, end, this.#header);
+    this.#lastAnswered[lane] = `${session.number}:${this.#header.id}`;
+  }
+
   #callDone(session: Session, bytes: Uint8Array, frameStart: number, end: number): boolean {
     readHeader(bytes, frameStart, end, this.#header);
     return this.#header.id === 0 || this.#front.calls.end(session.number, this.#header.id);
@@ -236,7 +244,7 @@ export class LaneRecords implements LaneEvents {
     if ((flags & JoinFlag.RESUMED) !== 0) return this.#onResumed(session, sub, flags, restore);
     if ((flags & JoinFlag.PATTERN) !== 0 && !this.#front.patterns.answered(sub, session.number, lane)) return;
     readHeader(bytes, frameStart, end, this.#header); // Id 0 where no answer was wanted.
-    this.#lastJoined[lane] = `${session.number}:${this.#header.id}`;
+    this.#lastAnswered[lane] = `${session.number}:${this.#header.id}`;
     const topic = TEXT.decode(bytes.slice(topicStart, restoreStart));
     if (end > frameStart) this.#nameHeldBack(session, sub, bytes.slice(frameStart, end));
     this.#front.hub.join(session, sub, topic, lane, flags, restore);
@@ -303,10 +311,8 @@ export class LaneRecords implements LaneEvents {
       return;
     }
     if (header.type === MessageType.CALL && header.id !== 0 && !this.#front.calls.end(session.number, header.id)) return;
-    if (header.type === MessageType.SUBSCRIBE) {
-      if (this.#lastJoined[lane] === `${session.number}:${header.id}`) return;
-      this.#subscribeAnswered(session);
-    }
+    if (ANSWERED_FIRST.includes(header.type) && this.#lastAnswered[lane] === `${session.number}:${header.id}`) return;
+    if (header.type === MessageType.SUBSCRIBE) this.#subscribeAnswered(session);
     this.#front.sendCommandError(session, header, this.#front.laneRestarted());
   }
 
@@ -325,7 +331,7 @@ export class LaneRecords implements LaneEvents {
 
   onLaneReplaced(lane: number): void {
     this.#front.metrics.lanesReplaced++;
-    this.#lastJoined[lane] = '';
+    this.#lastAnswered[lane] = '';
     this.#replay.replay(lane);
     this.#front.lanes.flush();
   }

@@ -72,11 +72,11 @@ export class LaneOutput {
     egress.commit(end - start);
   }
 
-  ok(session: number, id: number, result: unknown): void {
+  ok(session: number, id: number, result: unknown, flags = 0): void {
     if (id === 0) return;
     const encoded = pack(result);
     const start = this.#egress.claim(EgressKind.SEND, SEND_HEAD_BYTES + OK_BYTES_MAX + encoded.length);
-    this.#head(start, session, 0);
+    this.#head(start, session, flags);
     this.#egress.commit(encodeOk(this.#egress.bytes, start + SEND_HEAD_BYTES, id, encoded) - start);
   }
 

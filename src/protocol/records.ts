@@ -87,6 +87,8 @@ export const SendFlag = {
   REPLAY: 2,
   /** The last reply to a CALL (RESULT without more, or ERROR): the front stops counting it as in flight. */
   CALL_DONE: 4,
+  /** An OK behind which its command goes on, calls and steps being what it leads to: should the lane die in the middle, it was answered all the same. */
+  GOES_ON: 8,
 } as const;
 
 export const FanoutFlag = {

@@ -9,7 +9,7 @@ import type { Tamper } from './sim-lanes.ts';
 import { type SimulationResult, type SimulationStats, simulate } from './simulator.ts';
 
 const STEPS = 300;
-const SEEDS_PER_TEST = 40;
+const SEEDS_PER_TEST = 60;
 const TESTS = 6;
 
 const totals: SimulationStats = {};

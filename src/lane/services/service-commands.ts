@@ -7,6 +7,7 @@ import { RelayError } from '../../protocol/errors.ts';
 import type { MessageHeader } from '../../protocol/header.ts';
 import { matchesTokens } from '../../protocol/names.ts';
 import { decodeOptions, hasNoOptions } from '../../protocol/options.ts';
+import { SendFlag } from '../../protocol/records.ts';
 import {
   type CallOptions,
   callOptions,
@@ -58,7 +59,7 @@ export class ServiceCommands {
     const registration = registerOptions(this.#lane.optionMap(header));
     const instance = this.#registry.register(this.#peer(), this.#lane.keyText(header), registration);
     const result = { instance: instance.id, leaseMs: this.#registry.leaseMsOf(instance) };
-    this.#lane.out.ok(this.#lane.session, header.id, result);
+    this.#lane.out.ok(this.#lane.session, header.id, result, SendFlag.GOES_ON);
     this.#calls.strand(instance.service); // It may offer less than before.
     this.#calls.serve(instance);
   }
@@ -71,7 +72,7 @@ export class ServiceCommands {
   heartbeat(header: MessageHeader): void {
     const options = heartbeatOptions(this.#lane.optionMap(header));
     const instance = this.#registry.heartbeat(this.#peer(), this.#lane.keyText(header), options);
-    this.#lane.out.ok(this.#lane.session, header.id, { leaseMs: this.#registry.leaseMsOf(instance) });
+    this.#lane.out.ok(this.#lane.session, header.id, { leaseMs: this.#registry.leaseMsOf(instance) }, SendFlag.GOES_ON);
     this.#calls.serve(instance);
   }
 

@@ -12,7 +12,7 @@ import { RelayError } from '../../protocol/errors.ts';
 import type { MessageHeader } from '../../protocol/header.ts';
 import { matches } from '../../protocol/names.ts';
 import { decodeOptions } from '../../protocol/options.ts';
-import { JournalOp } from '../../protocol/records.ts';
+import { JournalOp, SendFlag } from '../../protocol/records.ts';
 import { skipValue } from '../../protocol/skip.ts';
 import {
   definitionValue,
@@ -321,7 +321,7 @@ export class WorkflowCommands {
   #answerStart(header: MessageHeader, { run, topic }: LiveRun, isDuplicate: boolean): void {
     // Offset 0: whoever subscribes with it as `since` gets every event, the first among them.
     const answer = { run: run.run, topic, epoch: run.epoch, offset: 0, version: run.plan.version };
-    this.#ok(header, isDuplicate ? { ...answer, duplicate: true } : answer);
+    this.#ok(header, isDuplicate ? { ...answer, duplicate: true } : answer, isDuplicate ? 0 : SendFlag.GOES_ON);
   }
 
   #showDefinition(header: MessageHeader, workflow: string, version: number): void {
@@ -382,8 +382,8 @@ export class WorkflowCommands {
     return runs;
   }
 
-  #ok(header: MessageHeader, result: unknown): void {
-    this.#lane.out.ok(this.#lane.session, header.id, result);
+  #ok(header: MessageHeader, result: unknown, flags = 0): void {
+    this.#lane.out.ok(this.#lane.session, header.id, result, flags);
   }
 }
 

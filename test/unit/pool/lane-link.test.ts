@@ -1,6 +1,7 @@
 /** The front's end of a lane's ring: what is refused while it is full, what waits, and that order holds between the two. */
 import t from 'tap';
 import { LaneLink } from '../../../src/pool/lane-link.ts';
+import { COMMAND_HEAD_BYTES } from '../../../src/protocol/records.ts';
 import { createRing } from '../../../src/shm/ring-layout.ts';
 import { RingConsumer } from '../../../src/shm/spsc-ring.ts';
 
@@ -89,7 +90,7 @@ t.test('kept commands that have not reached the ring are told of: they are lost 
   link.keep(102, 120);
   const numbers = (): number[] => link.link.keptCommands.map(({ payload }) => new DataView(payload.buffer).getUint32(0, true));
   t.same(numbers(), [100, 102], 'control records are replayed, they are no loss');
-  t.equal(link.link.keptCommands[1]?.payload.length, 8 + 120);
+  t.equal(link.link.keptCommands[1]?.payload.length, COMMAND_HEAD_BYTES + 120);
   t.equal(link.link.keptCommands[1]?.kind, KIND);
   t.equal(link.read().length, count + 3);
   t.same(numbers(), []);

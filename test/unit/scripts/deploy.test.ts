@@ -43,7 +43,7 @@ const manifests = filesUnder(PATHS.kubernetes, '.yaml');
 const kubernetesFacts = {
   schemas: JSON.parse(read(PATHS.schemas)),
   version: packageJson.version,
-  opsPaths: new Set(['/readyz', '/livez']),
+  opsPaths: new Set(['/readyz', '/livez', '/startupz']),
 };
 
 t.test('kubernetes: as it is, nothing is wrong', async (t) => {
