@@ -294,7 +294,7 @@ async function trySignalWhileStarting(root: string, entrypoint: readonly string[
   const relayEnded = ended(relay);
   let hasSignalled = false;
   relay.stderr?.on('data', (text: string) => {
-    if (hasSignalled || !text.includes(' starting ')) return;
+    if (hasSignalled || !text.includes('"msg":"starting"')) return;
     hasSignalled = true;
     process.kill(processOne(relay), 'SIGTERM');
   });

@@ -30,8 +30,8 @@ t.test('HEALTHCHECK without an ops port says that it cannot know', async (t) => 
 t.test('SIGTERM as soon as the program is there: it ends with exit code 0, having listened or not', async (t) => {
   // As process 1 of a container, a signal without a handler is not delivered: there must be one from the start on, not from when it listens.
   const program = relayProgram(t, ['serve', '--port', `${await freePort()}`, '--ops-port', '0', '--log-level', 'debug']);
-  await program.stderr.find(/ starting /);
+  await program.stderr.find(/"msg":"starting"/);
   program.kill('SIGTERM');
   t.same(await program.exited, { code: 0, signal: null });
-  t.match(program.stderr.all.at(-1), / stopped /);
+  t.match(program.stderr.all.at(-1), /"msg":"stopped"/);
 });
