@@ -1,7 +1,7 @@
 /**
  * Builds the ops page: one script and one style sheet, with uPlot in them, beside the HTML. No address outside of the relay in any of them.
  *
- * `npm start` and `npm run build` write them to dist/server/ops-page/; a relay that runs from its sources builds them in memory when
+ * They go beside the built relay (scripts/build-server.ts); a relay that runs from its sources builds them in memory when
  * somebody looks (src/app/ops-page.ts).
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,6 @@ import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const source = `${root}src/ops-page/`;
-export const OPS_PAGE_FOLDER = `${root}dist/server/ops-page/`;
 
 /** By file name. */
 export async function bundleOpsPage(): Promise<Map<string, Uint8Array>> {
@@ -39,9 +38,8 @@ export async function bundleOpsPage(): Promise<Map<string, Uint8Array>> {
   ]);
 }
 
-export async function writeOpsPage(): Promise<void> {
-  mkdirSync(OPS_PAGE_FOLDER, { recursive: true });
-  for (const [name, bytes] of await bundleOpsPage()) writeFileSync(`${OPS_PAGE_FOLDER}${name}`, bytes);
+/** `folder` with a slash at its end. */
+export async function writeOpsPage(folder: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, bytes] of await bundleOpsPage()) writeFileSync(`${folder}${name}`, bytes);
 }
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) await writeOpsPage();
