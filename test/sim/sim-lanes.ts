@@ -12,7 +12,7 @@ import type { LaneOptions } from '../../src/lane/lane-options.ts';
 import { LaneLink } from '../../src/pool/lane-link.ts';
 import { LaneRunner } from '../../src/pool/lane-runner.ts';
 import type { LaneEvents, Lanes } from '../../src/protocol/lane-port.ts';
-import { COMMAND_HEAD_BYTES, EgressKind, IngressKind } from '../../src/protocol/records.ts';
+import { COMMAND_HEAD_BYTES, EgressKind, IngressKind, SendFlag } from '../../src/protocol/records.ts';
 import { createRing, HEAD_OFFSET_BYTES, PROGRESS_OFFSET_BYTES, ringWords, wordIndex } from '../../src/shm/ring-layout.ts';
 import { RingConsumer, ringPositions } from '../../src/shm/spsc-ring.ts';
 import { type LaneLatencies, laneLatencies } from '../../src/telemetry/stages.ts';
@@ -50,7 +50,9 @@ export type Tamper =
   /** What must not be refused is, as soon as the ring is full. */
   | { readonly how: 'refused' }
   /** What waits for room is dropped with its lane, and nobody is told. */
-  | { readonly how: 'forgotten' };
+  | { readonly how: 'forgotten' }
+  /** An OK does not say that its command goes on behind it. */
+  | { readonly how: 'unmarked' };
 
 /** Times the ring: what may wait in memory while it is full. */
 const KEPT_RINGS = 4;
@@ -403,6 +405,10 @@ export class SimLanes implements Lanes {
 
   #deliver({ index, egress }: Slot, kind: number, start: number, length: number): void {
     const { tamper } = this.#options;
+    if (tamper?.how === 'unmarked' && kind === EgressKind.SEND) {
+      const flags = egress.view.getUint32(start + 4, true);
+      egress.view.setUint32(start + 4, flags & ~SendFlag.GOES_ON, true);
+    }
     let times = 1;
     if (tamper !== undefined && 'kind' in tamper && tamper.kind === kind && this.#prng.nextInt(1, tamper.oneIn) === 1)
       times = tamper.how === 'lost' ? 0 : 2;

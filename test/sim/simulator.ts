@@ -533,7 +533,7 @@ class Simulator implements SimWorld, ServiceWorld {
     const position = client.views.get(name)?.position ?? client.positions.get(name);
     if (roll < 0.3 && position !== undefined && position !== null) {
       // Where we are, or a little off.
-      const offset = Math.max(0, position.offset + (prng.nextBoolean(0.6) ? 0 : prng.nextInt(-8, 2)));
+      const offset = Math.max(0, position.offset + (prng.nextBoolean(0.6) ? 0 : prng.nextInt(-8, 5)));
       asked.since = { epoch: prng.nextBoolean(0.05) ? 'another' : position.epoch, offset };
     } else if (roll < 0.45 && this.#config.knowsRetention) asked.last = prng.pick([0, 1, 3, 10, 1_000]);
     const presence = prng.pick([undefined, undefined, undefined, true, 'watch', { mood: prng.nextInt(1, 3) }]);

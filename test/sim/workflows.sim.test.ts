@@ -9,8 +9,8 @@ import type { SimulationStats } from './simulator.ts';
 import { simulateWorkflows } from './workflow-simulator.ts';
 
 const STEPS = 400;
-const SEEDS_PER_TEST = 25;
-const TESTS = 3;
+const SEEDS_PER_TEST = 20;
+const TESTS = 2;
 
 const totals: SimulationStats = {};
 

@@ -135,7 +135,7 @@ export function worldConfig(prng: Prng): WorldConfig {
     ingressRingBytes,
     egressRingBytes: prng.pick([32_768, 65_536, 262_144]),
     ringStart: prng.pick([0, 0, 0xffff_e000]),
-    laneSpeed: prng.pick([1, 1, 1, 1, 0.2, 0.05]),
+    laneSpeed: prng.pick([1, 1, 0.2, 0.05]),
     clientCount: prng.nextInt(2, 7),
     // The last three are the hot ones.
     topics: [
@@ -144,7 +144,7 @@ export function worldConfig(prng: Prng): WorldConfig {
     ],
     padMax,
     services: shuffled(SERVICES, prng).slice(0, prng.nextInt(1, SERVICES.length)),
-    serviceRatio: prng.pick([0, 0, 0.3, 0.7]),
+    serviceRatio: prng.pick([0, 0.3, 0.7]),
     deathRatio: prng.nextBoolean(0.4) ? 0.01 : 0,
     noticeRatio: prng.pick([0.06, 0.06, 0.01]),
     knowsRetention,
