@@ -238,6 +238,15 @@ t.test('a query says that a lane had more to say', async (t) => {
 for (const { name, type, rest, before } of [
   { name: 'REGISTER', type: 8, rest: ['math', { version: '1.0.0', methods: ['add'] }], before: [] },
   { name: 'HEARTBEAT', type: 16, rest: ['math', null], before: [[8, 5, 'math', { version: '1.0.0', methods: ['add'] }]] },
+  {
+    name: 'START',
+    type: 12,
+    rest: ['sum', null, 1],
+    before: [
+      [8, 5, 'math', { version: '1.0.0', methods: ['add'] }],
+      [20, 6, 'sum', null, { name: 'sum', version: 1, stages: [{ name: 'add', service: 'math', method: 'add' }] }],
+    ],
+  },
 ]) {
   t.test(`${name} that was answered is not answered again by its lane's death`, async (t) => {
     const rig = new Rig();
