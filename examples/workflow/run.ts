@@ -108,7 +108,7 @@ function documents(): DigestInput['documents'] {
 async function startRelay(): Promise<string> {
   const cli = fileURLToPath(new URL('src/cli/main.ts', ROOT));
   const relay = start([cli, 'serve', '--port', '0', '--ops-port', '0'], 'stderr');
-  const url = await relay.find(/listening on (ws:\S+)/);
+  const url = await relay.find(/listening on (ws:[^\s"]+)/);
   console.log(`relay: ${url}`);
   return url;
 }
