@@ -150,6 +150,24 @@ export function sloTable(): string {
   return `${markdown([['target', 'weight', 'measured', ''], ...rows])}\nOne relay, one lane, ${whole(results.connections)} connections in rooms of 10.${disturbed}\n`;
 }
 
+export function churnText(): string {
+  const results = readResults<{
+    readonly minutes: number;
+    readonly connections: number;
+    readonly delivered: number;
+    readonly lost: number;
+    readonly churn: { readonly left: number };
+    readonly rssMbByQuarter: readonly number[];
+    readonly growth: number;
+  }>('churn');
+  if (results === null) return notMeasured('npm run bench:churn');
+  const { minutes, connections, delivered, lost, churn, rssMbByQuarter, growth } = results;
+  return (
+    `${minutes} minutes, ${whole(connections)} connections, ${whole(churn.left)} times one left and came back, ${whole(delivered)} deliveries, ${lost} lost. ` +
+    `RSS by quarter: ${rssMbByQuarter.join(', ')} MB; from the second to the last ${(growth * 100).toFixed(1)} %.\n`
+  );
+}
+
 export function soakText(): string {
   const results = readResults<Readonly<Record<string, number>> & { readonly deaths: Readonly<Record<string, number>> }>('soak');
   if (results === null) return notMeasured('npm run soak -- --minutes 60');
