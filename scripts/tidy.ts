@@ -19,10 +19,12 @@ export const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   lane: ['base', 'protocol', 'telemetry'],
   pool: ['base', 'protocol', 'shm', 'telemetry', 'lane'],
   front: ['base', 'protocol', 'telemetry'],
+  auth: ['base', 'protocol', 'telemetry', 'front'],
+  audit: ['base', 'protocol', 'telemetry'],
   transport: ['base', 'protocol', 'ops', 'telemetry', 'front'],
-  app: ['base', 'protocol', 'ops', 'shm', 'telemetry', 'lane', 'pool', 'front', 'transport'],
+  app: ['base', 'protocol', 'ops', 'shm', 'telemetry', 'lane', 'pool', 'front', 'transport', 'auth', 'audit'],
   client: ['base', 'protocol'],
-  cli: ['base', 'protocol', 'ops', 'shm', 'client', 'app', 'telemetry'],
+  cli: ['base', 'protocol', 'ops', 'shm', 'client', 'app', 'telemetry', 'auth', 'audit'],
 };
 
 /** Outside libraries of src/, each with the one room that may import it. */
@@ -33,6 +35,7 @@ export const LIBRARY_ROOMS: Readonly<Record<string, string>> = {
   'prom-client': 'telemetry',
   'hdr-histogram-js': 'telemetry',
   pino: 'telemetry',
+  jose: 'auth',
   uplot: 'ops-page',
 };
 

@@ -13,6 +13,10 @@ import { IDLE_STRATEGY_NAMES } from '../shm/idle-strategy.ts';
 import { payloadBytesMaxOf, RECORD_HEADER_BYTES, RING_CAPACITY_BYTES_MAX, RING_CAPACITY_BYTES_MIN } from '../shm/ring-layout.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/log.ts';
 import { autoOrInteger, host, integer, list, path, type Setting, toggle, word } from './setting.ts';
+import { AUDIT_SETTINGS } from './settings/audit.ts';
+import { AUTH_SETTINGS } from './settings/auth.ts';
+import { LIMIT_SETTINGS } from './settings/limits.ts';
+import { TLS_SETTINGS } from './settings/tls.ts';
 
 export const LANES_MAX = 16;
 /** Type, id, topic and options around a payload, at their longest: 255 bytes of name, 128 characters of key, 1,024 of headers. */
@@ -391,6 +395,12 @@ export const SETTINGS = {
     what: 'Body of one HTTP request.',
     atBound: 'Answered 413.',
   }),
+
+  // ---- who may come in, and how much: a file each in settings/
+  ...AUTH_SETTINGS,
+  ...TLS_SETTINGS,
+  ...LIMIT_SETTINGS,
+  ...AUDIT_SETTINGS,
 
   // ---- shutdown
   drainWindowMs: integer(10_000, [0, 3_600_000], {

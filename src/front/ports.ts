@@ -1,6 +1,8 @@
 /**
  * What the front needs from a transport. Declared here, implemented in transport/, joined in app/. (Its lanes: protocol/lane-port.ts.)
  */
+import type { RelayError } from '../protocol/errors.ts';
+import type { Grants } from '../protocol/grants.ts';
 
 /** Result of `Connection.send`. */
 export const SendResult = {
@@ -38,4 +40,40 @@ export interface Journal {
   forget(lane: number, key: string): void;
   /** Key by key in the order of their first entries, each key's entries in order. */
   entriesOf(lane: number): Iterable<Uint8Array>;
+}
+
+/** Who somebody is, once proven. */
+export interface Identity {
+  /** The token's `sub`; 'anonymous' for those who brought none and were let in. */
+  readonly subject: string;
+  /** The token's `jti`. */
+  readonly tokenId: string | null;
+  /** The token's `iat`, in milliseconds since the Unix epoch. */
+  readonly issuedAtMs: number | null;
+  /** The token's `exp`, in milliseconds since the Unix epoch; Infinity for one without. */
+  readonly expiresAtMs: number;
+  /** Null: everything. */
+  readonly grants: Grants | null;
+}
+
+/** What somebody brings who wants in. */
+export interface Credentials {
+  /** From HELLO, the subprotocols or the Authorization header; null where there is none. */
+  readonly token: string | null;
+  readonly address: string;
+  /** The browser's Origin header, '' without one. */
+  readonly origin: string;
+  /** What the client calls itself. */
+  readonly client: string | null;
+}
+
+/** UNAUTHENTICATED, TOKEN_EXPIRED, FORBIDDEN or OVERLOADED (the decision could not be had in time). */
+export interface Denial {
+  readonly denied: RelayError;
+}
+
+/** Decides who comes in. Implemented in auth/; a relay without authentication has none. */
+export interface Authenticator {
+  /** Never rejects: what goes wrong is a Denial. At once where it can be, since a client's further commands wait for it. */
+  authenticate(credentials: Credentials): Identity | Denial | Promise<Identity | Denial>;
 }
