@@ -38,3 +38,4 @@ export type {
   SubscriptionEvents,
   SubscriptionState,
 } from './subscription.ts';
+export type { TokenProblem } from './tokens.ts';

@@ -9,7 +9,7 @@
  */
 import { RelayError } from '../protocol/errors.ts';
 import { MessageType } from '../protocol/types.ts';
-import { fullJitterMs } from './backoff.ts';
+import { retryDelayMs } from './backoff.ts';
 import type { ClientCore } from './client.ts';
 import { encodeTail } from './codec.ts';
 import type { Connection } from './connection.ts';
@@ -54,9 +54,6 @@ export interface ServiceHost {
   link(): Connection | null;
   forget(service: Service): void;
 }
-
-const RETRY_BASE_MS = 100;
-const RETRY_CAP_MS = 10_000;
 
 export class Service {
   readonly name: string;
@@ -223,12 +220,8 @@ export class Service {
 
   #registerLater(error: RelayError): void {
     const { timers, random } = this.#core.options.platform;
-    const waitMs = Math.max(
-      Number(error.facts['retryAfterMs'] ?? 0),
-      fullJitterMs(this.#attempt++, RETRY_BASE_MS, RETRY_CAP_MS, random),
-    );
     this.#become({ name: 'waiting', error });
-    this.#timer = timers.setTimeout(() => this.register(), waitMs);
+    this.#timer = timers.setTimeout(() => this.register(), retryDelayMs(error, this.#attempt++, random));
   }
 
   #beatLater(): void {
