@@ -1,8 +1,9 @@
 /**
- * Builds the SDK: minified ESM files without dependencies for browsers and Node, each with its type declarations beside it. Users load one of them.
+ * Builds the SDK: minified ESM files without dependencies for browsers and Node, each with its type declarations beside it. Users load one of the first two.
  *
  *   dist/client/relay-client.js       topics
  *   dist/client/relay-client-full.js  the same, and services and workflows
+ *   dist/client/relay-client-encryption.js  end-to-end encryption, beside either of them
  *   dist/client/*.d.ts                their types; they live in dist/client/types/
  *
  * Prints the sizes; exits 1 above the bound of an entry.
@@ -25,6 +26,7 @@ export interface ClientEntry {
 export const CLIENT_ENTRIES = {
   topics: { source: 'index', file: 'relay-client', gzipBytesMax: 15_000 },
   full: { source: 'full', file: 'relay-client-full', gzipBytesMax: 18_500 },
+  encryption: { source: 'encryption', file: 'relay-client-encryption', gzipBytesMax: 5_500 },
 } as const satisfies Record<string, ClientEntry>;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -85,7 +87,14 @@ function emitTypes(): void {
         '--types',
         '',
       ],
-      ...['--strict', '--allowImportingTsExtensions', '--skipLibCheck', '--ignoreConfig', 'src/client/full.ts'],
+      ...[
+        '--strict',
+        '--allowImportingTsExtensions',
+        '--skipLibCheck',
+        '--ignoreConfig',
+        'src/client/full.ts',
+        'src/client/encryption.ts',
+      ],
     ],
     { cwd: root, encoding: 'utf8' },
   );

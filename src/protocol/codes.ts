@@ -78,8 +78,9 @@ export const CLOSE_CODES = {
 } as const satisfies Record<string, CloseCodeSpec>;
 export type CloseCodeName = keyof typeof CLOSE_CODES;
 
-const NAME_BY_CODE = new Map<number, WireErrorName>(
-  Object.entries(WIRE_ERRORS).map(([name, spec]) => [spec.code, name as WireErrorName]),
+// Pure, so that a build without a reader of it leaves it out.
+const NAME_BY_CODE = /* @__PURE__ */ new Map<number, WireErrorName>(
+  /* @__PURE__ */ Object.entries(WIRE_ERRORS).map(([name, spec]) => [spec.code, name as WireErrorName]),
 );
 
 /** The name of a wire error's number; unknown numbers (a newer relay) read as INTERNAL. */
