@@ -16,6 +16,8 @@ export function frontOptions(config: RelayConfig): FrontOptions {
     callsPendingMax: config.callsPendingMax,
     presenceBytesMax: config.presenceBytesMax,
     helloTimeoutMs: config.helloTimeoutMs,
+    heldBytesMax: config.heldBytesMax,
+    tokenGraceMs: config.tokenGraceMs,
     pingIntervalMs: config.pingIntervalMs,
     pongTimeoutMs: config.pongTimeoutMs,
     closeTimeoutMs: config.closeTimeoutMs,

@@ -33,6 +33,15 @@ const FRONT_HELP: Readonly<Record<string, string>> = {
   slowConsumersDisconnected: 'Connections closed with 4002: sendQueueBytesMax',
   sessionsCongested: 'Times a connection began to queue',
   lanesReplaced: 'Lanes replaced after a death',
+  sessionsAuthenticated: 'HELLOs whose token was good, or that came in as anonymous',
+  authenticationsFailed: 'HELLOs and HTTP requests turned away: no token, a bad one, or denied',
+  refreshes: 'REFRESHes with a good token',
+  refreshesRefused: 'REFRESHes with a bad token, or another subject’s',
+  commandsExpired: 'Commands answered TOKEN_EXPIRED',
+  sessionsExpired: 'Connections closed with 4501: tokenGraceMs after their token had expired',
+  sessionsRevoked: 'Connections closed with 4505',
+  denied: 'Commands and HTTP requests answered FORBIDDEN for want of a right, judged by the front: patterns, queries, HTTP',
+  heldOverflows: 'Connections closed with 4102: heldBytesMax',
 };
 
 const HTTP_HELP: Readonly<Record<string, string>> = {
@@ -45,6 +54,7 @@ const HTTP_HELP: Readonly<Record<string, string>> = {
   repliesLate: 'Replies of lanes that came after their request had timed out',
   sessionsLost: "Times the gateway's own session had to be opened again",
   callsCancelled: 'Calls cancelled because their HTTP client hung up or their result was a stream',
+  unauthenticated: 'HTTP requests turned away because of who sent them',
 };
 
 export async function relayMetrics(relay: Relay): Promise<string> {

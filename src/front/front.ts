@@ -20,13 +20,16 @@ import { CommandRouter } from './command-router.ts';
 import { FrontContext } from './front-context.ts';
 import { DropLedger, FrontMetrics } from './front-metrics.ts';
 import type { DrainPlan, FrontOptions } from './front-options.ts';
+import type { HeldMessages } from './held-messages.ts';
 import { Hub, type Member } from './hub.ts';
 import { LaneAgents } from './lane-agents.ts';
 import { LaneRecords } from './lane-records.ts';
 import { MemoryJournal } from './memory-journal.ts';
 import { PatternCommands } from './pattern-commands.ts';
-import type { Connection, Journal } from './ports.ts';
+import type { Connection, Identity, Journal } from './ports.ts';
+import type { SecurityEvent } from './security-events.ts';
 import { CLOSED, LEAVING, OPEN, Session } from './session.ts';
+import { expiryOf, type FrontSecurity, SessionSecurity } from './session-security.ts';
 
 const FEATURES = ['history', 'presence', 'patterns', 'idempotency', 'groups', 'services', 'workflows'];
 
@@ -47,6 +50,9 @@ export interface SlowSession {
   readonly policy: string;
 }
 
+/** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
+const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Sessions whose timeouts one tick looks at, at least; and ticks in which all are looked at. */
 const SESSIONS_PER_TICK_MIN = 1_000;
 const TICKS_PER_ROUND = 10;
@@ -57,6 +63,7 @@ export class Front {
   /** Asked for by a log at level debug; null otherwise, since an address costs more than a small send. */
   onSession: ((event: SessionEvent) => void) | null = null;
   readonly #front: FrontContext;
+  readonly #security: SessionSecurity;
   readonly #router: CommandRouter;
   readonly #records: LaneRecords;
   readonly #gate: AdmissionGate;
@@ -67,7 +74,14 @@ export class Front {
   #timeoutRound: Iterator<Session>;
   #drain: (DrainPlan & { readonly endsAtMs: number; readonly done: () => void }) | null = null;
 
-  constructor(options: FrontOptions, lanes: Lanes, clock: RelayClock, journal: Journal = new MemoryJournal()) {
+  /** `security`: null for a relay that lets everybody do everything. */
+  constructor(
+    options: FrontOptions,
+    lanes: Lanes,
+    clock: RelayClock,
+    security: FrontSecurity | null = null,
+    journal: Journal = new MemoryJournal(),
+  ) {
     const events = {
       onSlowConsumer: (session: Session) => {
         this.metrics.slowConsumersDisconnected++;
@@ -82,10 +96,13 @@ export class Front {
     const hub = new Hub(options, events, this.metrics, this.ledger);
     this.#front = new FrontContext(options, clock, lanes, hub, journal, this.metrics, this.ledger);
     this.#timeoutRound = this.#front.sessions.values();
-    const patterns = new PatternCommands(this.#front);
-    this.#router = new CommandRouter(this.#front, patterns);
+    this.#security = new SessionSecurity(this.#front, security, (session, held) => this.#release(session, held));
+    const patterns = new PatternCommands(this.#front, this.#security);
+    this.#router = new CommandRouter(this.#front, patterns, this.#security);
     const agents = new LaneAgents(lanes, options.messageBytesMax, (connection) => this.open(connection, true));
-    this.#records = new LaneRecords(this.#front, this.#router, patterns, agents, (agent) => this.onClose(agent, 1006));
+    this.#records = new LaneRecords(this.#front, this.#router, patterns, agents, this.#security, (agent) =>
+      this.onClose(agent, 1006),
+    );
     this.#gate = new AdmissionGate(options, this.metrics, this.#front.coarseNowMs);
   }
 
@@ -126,6 +143,10 @@ export class Front {
   get latencies(): FrontLatencies {
     return this.#front.latencies;
   }
+  /** For the audit log: told of who comes in, who is turned away and why. */
+  set onSecurity(listener: ((event: SecurityEvent) => void) | null) {
+    this.#front.onSecurity = listener;
+  }
   get queryCount(): number {
     return this.#front.queries.count;
   }
@@ -165,6 +186,12 @@ export class Front {
       this.#connectionCount++;
       this.metrics.connectionsOpened++;
       this.onSession?.({ kind: 'opened', session: number, address: connection.remoteAddress });
+      this.#front.onSecurity?.({
+        kind: 'connected',
+        session: number,
+        address: connection.remoteAddress,
+        origin: connection.origin ?? '',
+      });
     }
     return session;
   }
@@ -181,16 +208,45 @@ export class Front {
       this.metrics.messagesOversized++;
       return this.#front.close(session, 'OVERSIZED', { bytes: bytes.length, messageBytesMax });
     }
+    if (session.held !== null) return this.#hold(session, session.held, bytes);
+    this.#commands(session, bytes);
+    this.#front.lanes.flush();
+  }
+
+  /** Hot. One relay message after the other, until the session is closed or must wait. */
+  #commands(session: Session, bytes: Uint8Array): void {
     const header = this.#header;
     this.#front.receivedUs = this.#front.clock.stampUs();
     let at = 0;
     while (at < bytes.length) {
       this.metrics.messagesReceived++;
+      let end = 0;
       if (scanMessage(bytes, at, bytes.length, header)) {
+        end = header.end; // The command may use the header for others.
         this.#command(session, header, bytes, at);
-        if (!session.isLive) break;
-      } else if (!this.#onFault(session, header)) break;
-      at = header.end;
+      } else if (this.#onFault(session, header)) end = header.end;
+      else return;
+      at = end;
+      if (session.held !== null) {
+        if (at < bytes.length) this.#hold(session, session.held, bytes.subarray(at));
+        return;
+      }
+      if (!session.isLive) return;
+    }
+  }
+
+  #hold(session: Session, held: HeldMessages, bytes: Uint8Array): void {
+    const { heldBytesMax } = this.#front.options;
+    if (held.bytes + bytes.length <= heldBytesMax) return held.add(bytes);
+    this.metrics.heldOverflows++;
+    this.#front.close(session, 'RATE_LIMITED', { heldBytesMax, retryAfterMs: this.#front.options.reconnectJitterMs });
+  }
+
+  /** What was held is handled now; what must wait again, waits in front of what comes later. */
+  #release(session: Session, { chunks }: HeldMessages): void {
+    for (const chunk of chunks) {
+      if (session.held !== null) this.#hold(session, session.held, chunk);
+      else if (session.isLive) this.#commands(session, chunk);
     }
     this.#front.lanes.flush();
   }
@@ -223,6 +279,7 @@ export class Front {
       this.#connectionCount--;
       this.metrics.connectionsClosed++;
       this.onSession?.({ kind: 'closed', session: session.number, client: session.client ?? session.id, code });
+      this.#front.onSecurity?.({ kind: 'disconnected', session: session.number, code });
     }
     if (wasLive) this.#front.retire(session, 'closed', code !== 1000);
     this.#front.lanes.flush();
@@ -250,13 +307,15 @@ export class Front {
       }
       const session = next.value;
       const state = session.state;
-      if (state.name === 'greeting') {
+      if (state.name === 'greeting' || state.name === 'verifying') {
         if (state.deadlineMs > nowMs || session.internal) continue;
         this.metrics.helloTimeouts++;
         this.#front.close(session, 'NO_HELLO', { helloTimeoutMs: options.helloTimeoutMs });
       } else if (state.name === 'closing') {
         if (state.deadlineMs <= nowMs) session.connection.terminate();
       } else if (!session.internal) {
+        if (session.expiresMs <= nowMs) this.#security.closeExpired(session, nowMs);
+        if (!session.isLive) continue;
         if (session.lastSeenMs + pingIntervalMs + pongTimeoutMs <= nowMs) {
           this.metrics.pongTimeouts++;
           this.#front.close(session, 'NO_PONG', { silentMs: Math.round(nowMs - session.lastSeenMs) });
@@ -267,6 +326,26 @@ export class Front {
         }
       }
     }
+  }
+
+  // ---- rights that change from outside (called by app/)
+
+  /** Closes the sessions that this is true of with 4505; returns how many there were. */
+  revoke(isRevoked: (identity: Identity) => boolean): number {
+    return this.#security.revoke(isRevoked);
+  }
+
+  // ---- what the HTTP gateway tells of its requests
+
+  noteHttpFailure(address: string, denied: RelayError): void {
+    this.metrics.authenticationsFailed++;
+    const { codeName: code, text: reason } = denied;
+    this.#front.onSecurity?.({ kind: 'authenticationFailed', session: 0, address, code, reason });
+  }
+
+  noteHttpDenied(subject: string, right: string, name: string): void {
+    this.metrics.denied++;
+    this.#front.onSecurity?.({ kind: 'denied', session: 0, subject, right, name });
   }
 
   // ---- shutdown
@@ -318,14 +397,34 @@ export class Front {
       return;
     }
     try {
-      this.#router.route(session, header, bytes, start);
+      this.#security.checkExpiry(session, header.type);
+      if (header.type === MessageType.SUBSCRIBE && this.#security.isGuarded(session)) this.#ask(session, header, bytes, start);
+      else this.#router.route(session, header, bytes, start);
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
       this.#front.sendCommandError(session, header, error);
     }
   }
 
+  /** A SUBSCRIBE that somebody outside is asked about. The answer may come late: the command is kept. */
+  #ask(session: Session, { id, keyStart, keyEnd, end }: MessageHeader, bytes: Uint8Array, start: number): void {
+    const command = bytes.slice(start, end);
+    const name = TEXT.decode(bytes.slice(keyStart, keyEnd));
+    const route = (): void => {
+      const header = new MessageHeader();
+      scanMessage(command, 0, command.length, header);
+      try {
+        this.#router.route(session, header, command, 0);
+      } catch (error) {
+        if (!(error instanceof RelayError)) throw error;
+        this.#front.sendError(session, id, error);
+      }
+    };
+    this.#security.guard(session, name, route, (error) => this.#front.sendError(session, id, error));
+  }
+
   #hello(session: Session, header: MessageHeader, bytes: Uint8Array): void {
+    let token: string | null = null;
     try {
       const options = helloOptions(decodeOptions(bytes, header.bodyStart, header.end));
       if (options.version !== PROTOCOL_VERSION) {
@@ -334,17 +433,24 @@ export class Front {
         return this.#front.close(session, 'UNSUPPORTED_VERSION', facts);
       }
       session.client = options.client;
+      token = options.token;
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
       this.#front.sendError(session, header.id, error);
       return this.#front.close(session, 'MALFORMED', { problem: error.message });
     }
+    const { id } = header;
+    this.#security.identify(session, id, token, () => this.#welcome(session, id));
+  }
+
+  #welcome(session: Session, id: number): void {
     session.id = randomId(16);
     session.state = OPEN;
+    const { identity } = session;
     const { messageBytesMax, payloadBytesMax, subscriptionsMax, sendQueueBytesMax, pingIntervalMs, reconnectJitterMs } =
       this.#front.options;
     const limits = { messageBytesMax, payloadBytesMax, subscriptionsMax, sendQueueBytesMax };
-    if (header.id !== 0) {
+    if (id !== 0) {
       const greeting = {
         session: session.id,
         version: PROTOCOL_VERSION,
@@ -352,8 +458,9 @@ export class Front {
         pingIntervalMs,
         reconnectJitterMs,
         features: FEATURES,
+        ...(identity === null ? {} : { subject: identity.subject, expiresAtMs: expiryOf(identity) }),
       };
-      this.#front.reply(session, MessageType.OK, header.id, greeting);
+      this.#front.reply(session, MessageType.OK, id, greeting);
     }
     // It was let in just before the drain began: it leaves with the others.
     if (this.#drain !== null && !session.internal) this.#sendHome(session, this.#drain, spread(session.number));
