@@ -37,9 +37,9 @@ export interface Welcome {
   readonly pingIntervalMs: number;
   readonly reconnectJitterMs?: number;
   readonly features?: unknown;
-  /** With authentication: who we are to the relay, and until when, in milliseconds since the epoch by its clock. */
+  /** With authentication: who we are to the relay, and until when, in milliseconds since the epoch by its clock; null for ever. */
   readonly subject?: string;
-  readonly expiresAtMs?: number;
+  readonly expiresAtMs?: number | null;
 }
 
 /** How a connection ended. `code` is the WebSocket close code, 1006 where there was none. */
@@ -81,6 +81,17 @@ const MESSAGE_BYTES_MAX = 65_536;
 const PING_INTERVAL_MS = 25_000;
 /** Node 22's WebSocket fires `error` and never `close` where a connect fails; others fire both, with a code worth waiting for. */
 const CLOSE_AFTER_ERROR_MS = 50;
+
+/** What an expired token may still send, and what need not wait for anything else. */
+const GOES_ON: ReadonlySet<number> = new Set([
+  MessageType.CANCEL,
+  MessageType.RETURN,
+  MessageType.PING,
+  MessageType.REFRESH,
+  MessageType.HEARTBEAT,
+  MessageType.CREDIT,
+  MessageType.ACK,
+]);
 
 export class Connection {
   readonly #options: FilledOptions;
@@ -149,8 +160,7 @@ export class Connection {
     const held = this.#held;
     this.#held = [];
     this.#heldBytes = 0;
-    for (const [type, id, tail] of held)
-      if (id === 0 || type === MessageType.RETURN || this.#pending.has(id)) this.#write(type, id, tail);
+    for (const [type, id, tail] of held) if (id === 0 || this.#pending.has(id)) this.#write(type, id, tail);
   }
 
   /** Closes in order: what is written goes out first. `lost` follows. */
@@ -258,7 +268,7 @@ export class Connection {
   #hold(id: number, code: unknown): boolean {
     if (code !== WIRE_ERRORS.TOKEN_EXPIRED.code || this.#phase !== 'open' || !this.#events.expired()) return false;
     const pending = this.#pending.get(id);
-    if (pending === undefined || pending.type === MessageType.REFRESH) return false;
+    if (pending === undefined || GOES_ON.has(pending.type)) return false;
     this.#keep(pending.type, id, pending.tail);
     return true;
   }
@@ -283,7 +293,7 @@ export class Connection {
       return new RelayError('TOO_LARGE', 'message is too large for the relay', { bytes, messageBytesMax: this.#messageBytesMax });
     }
     // Behind what is held already, or the two would change places.
-    if (this.#heldBytes > 0 && type !== MessageType.REFRESH && type !== MessageType.PING) {
+    if (this.#heldBytes > 0 && !GOES_ON.has(type)) {
       this.#keep(type, id, tail);
       return null;
     }

@@ -112,13 +112,13 @@ export class Service {
   /** `degraded` gets calls only where no instance is `ok`, `failing` gets none. Told at once, and again after every registration. */
   setHealth(health: ServiceHealth): void {
     this.#condition.health = health;
-    this.#beat();
+    this.beat();
   }
 
   /** 0..1, for whoever looks at the registry. */
   setLoad(load: number): void {
     this.#condition.load = load;
-    this.#beat();
+    this.beat();
   }
 
   /** Gets no new calls from now on; resolves when those in flight are done. Never rejects. */
@@ -157,7 +157,7 @@ export class Service {
         const { instance, leaseMs } = result as { instance: string; leaseMs: number };
         this.#attempt = 0;
         this.#become({ name: 'registered', instance, leaseMs });
-        if (Object.keys(this.#condition).length > 0) this.#beat();
+        if (Object.keys(this.#condition).length > 0) this.beat();
         this.#beatLater();
         this.#ready?.resolve();
       },
@@ -231,11 +231,12 @@ export class Service {
     timers.clearTimeout(this.#timer);
     this.#timer = timers.setTimeout(() => {
       this.#beatLater();
-      this.#beat();
+      this.beat();
     }, heartbeatMs);
   }
 
-  #beat(): void {
+  /** For Services too: a relay that has taken the registration away says so. */
+  beat(): void {
     const link = this.#host.link();
     const registered = this.#state;
     if (link === null || registered.name !== 'registered') return;

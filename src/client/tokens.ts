@@ -67,21 +67,22 @@ export class Tokens {
   /** The relay takes no commands with this token any more. True: a fresh one is on its way, and `resend` will follow. */
   expired(): boolean {
     if (typeof this.#options.token !== 'function') return false;
-    if (!this.#isDue) this.#askIn(REFRESH_MS_MIN);
+    if (!this.#isDue) this.#arm(REFRESH_MS_MIN);
+    this.#isDue = true;
     return true;
   }
 
-  #take(expiresAtMs: number | undefined): void {
+  #take(expiresAtMs: number | null | undefined): void {
     const { token, platform, commandTimeoutMs } = this.#options;
-    this.expiresAtMs = expiresAtMs;
+    this.expiresAtMs = expiresAtMs ?? undefined;
     this.#attempt = 0;
     this.cut();
-    if (expiresAtMs === undefined || typeof token !== 'function') return;
+    if (!expiresAtMs || typeof token !== 'function') return;
     const round = this.#round;
     const schedule = (nowMs: number) => {
       if (round !== this.#round || this.#isDue) return;
       const leftMs = (expiresAtMs - nowMs) * (FRACTION_MIN + FRACTION_SPREAD * platform.random());
-      this.#arm(Math.max(REFRESH_MS_MIN, leftMs), () => this.#ask());
+      this.#arm(Math.max(REFRESH_MS_MIN, leftMs));
     };
     const reply = {
       ok: (result: unknown) => schedule((result as { timeUs: number }).timeUs / 1_000),
@@ -89,11 +90,6 @@ export class Tokens {
       cut() {},
     };
     this.#link.request(MessageType.PING, encodeTail(), reply, commandTimeoutMs);
-  }
-
-  #askIn(delayMs: number): void {
-    this.#isDue = true;
-    this.#arm(delayMs, () => this.#ask());
   }
 
   async #ask(): Promise<void> {
@@ -109,7 +105,7 @@ export class Tokens {
       if (round !== this.#round) return;
       const ok = (result: unknown) => {
         if (round !== this.#round) return;
-        this.#take((result as { expiresAtMs?: number }).expiresAtMs);
+        this.#take((result as { expiresAtMs: number | null }).expiresAtMs);
         this.#link.resend();
         this.#events.emit('token-refreshed');
       };
@@ -124,11 +120,11 @@ export class Tokens {
     const attempt = this.#attempt++;
     const delayMs = Math.max(REFRESH_MS_MIN, retryDelayMs(error, attempt, random, RETRY_CAP_MS));
     this.#round++;
-    this.#askIn(delayMs);
+    this.#arm(delayMs);
     this.#events.emit('token-problem', { error, attempt, retryAtMs: clock.nowMs() + delayMs });
   }
 
-  #arm(delayMs: number, callback: () => void): void {
+  #arm(delayMs: number, callback: () => unknown = () => this.#ask()): void {
     const { timers } = this.#options.platform;
     timers.clearTimeout(this.#timer);
     this.#timer = timers.setTimeout(callback, delayMs);

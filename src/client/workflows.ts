@@ -170,7 +170,7 @@ export class Run<R = unknown> implements AsyncIterable<RunEvent<R>> {
 
   /** Every event from `position` on, until the run has ended. One loop at a time; the next one goes on where it was left. */
   async *[Symbol.asyncIterator](): AsyncGenerator<RunEvent<R>, void, undefined> {
-    if (this.#iterating) throw new Error('a run has one reader at a time: attach to it by workflow.run(id) for another');
+    if (this.#iterating) throw new Error('a run has one reader: workflow.run(id) makes another');
     this.#iterating = true;
     try {
       yield* this.#follow(this.#place);

@@ -343,6 +343,54 @@ t.test('what is sent while a token is missing waits behind what was refused: the
   await rig.end(t);
 });
 
+t.test('what an expired token may still send does not wait: results of calls, and their cancelling', async (t) => {
+  const net = new FakeNet();
+  const { client, socket } = await net.openFull({ token: () => 'fresh' });
+  const service = client.service('math', { add: ([left, right]: [number, number]) => left + right }, { version: '1.0.0' });
+  const [, registration] = await socket.readOne(MessageType.REGISTER);
+  await socket.ok(registration, { instance: 'i1', leaseMs: 60_000 });
+  const history = client.history('a').catch((error) => error);
+  const [, id] = await socket.readOne(MessageType.HISTORY);
+  await socket.reply(error(id, TOKEN_EXPIRED));
+  await socket.reply([MessageType.INVOKE, 41, 'math', 'add', { deadlineMs: 1_000 }, [1, 2]]);
+  t.same(await socket.readOne(MessageType.RETURN), [MessageType.RETURN, 41, null, 3]);
+  t.equal(service.inFlightCount, 0);
+  t.equal(await net.end(client), 0);
+  t.match(await history, { codeName: 'CANCELLED' });
+});
+
+t.test(
+  'after a REFRESH an instance asks whether it still is one, and ends where the right to serve was taken away',
+  async (t) => {
+    const net = new FakeNet();
+    const { client, socket } = await net.openFull({ token: () => 'fresh' });
+    const told: unknown[] = [];
+    client.on('error', (error) => told.push(error));
+    const options = { version: '1.0.0' };
+    const [kept, taken] = ['kept', 'taken'].map((name) => client.service(name, { run: () => 1 }, options));
+    for (const [, id] of await socket.read()) await socket.ok(id, { instance: `i${id}`, leaseMs: 60_000 });
+    void client.history('a').catch(() => {});
+    const [, history] = await socket.readOne(MessageType.HISTORY);
+    await socket.reply(error(history, TOKEN_EXPIRED));
+    await net.time.advance(1_000);
+    const [, refresh] = await socket.readOne(MessageType.REFRESH);
+    await socket.ok(refresh, { expiresAtMs: null });
+    for (const [type, id, name] of await socket.read()) {
+      if (type !== MessageType.HEARTBEAT) continue;
+      if (name === 'kept') await socket.ok(id);
+      else await socket.reply(error(id, 103, 'not registered'));
+    }
+    const [, again, name] = await socket.readOne(MessageType.REGISTER);
+    t.equal(name, 'taken');
+    await socket.reply(error(again, 102, 'not permitted'));
+    t.match(told, [{ codeName: 'FORBIDDEN' }]);
+    t.match(taken?.state, { name: 'stopped', error: { codeName: 'FORBIDDEN' } });
+    t.match(kept?.state, { name: 'registered' });
+    t.equal(client.tokenExpiresAtMs, undefined, 'nil is for ever');
+    t.equal(await net.end(client), 0);
+  },
+);
+
 t.test('what was given up meanwhile is not sent again, and what waits counts as buffered', async (t) => {
   const rig = await Rig.open({ bufferedBytesMax: 1_000, offlineQueue: { messagesMax: 5 } });
   rig.fetch = () => Promise.reject(new Error('down'));
