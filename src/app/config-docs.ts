@@ -13,11 +13,22 @@ import {
   SETTINGS,
   type SettingName,
 } from './config-table.ts';
-import type { Setting } from './setting.ts';
+import { REDACTED, type Setting } from './setting.ts';
 
-/** A config file that says all of it: what `--config` reads back to the same configuration. */
+/** A config file that says all of it: what `--config` reads back to the same configuration, or, where there are secrets, refuses for want of them. */
 export function renderConfig(config: RelayConfig): string {
-  return `${JSON.stringify(config, null, 2)}\n`;
+  return `${JSON.stringify(redactedConfig(config), null, 2)}\n`;
+}
+
+/** For whatever is printed, logged or kept. */
+export function redactedConfig(config: RelayConfig): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    SETTING_NAMES.map((name) => {
+      const value: unknown = config[name];
+      const isSet = JSON.stringify(value) !== JSON.stringify(settingOf(name).default);
+      return [name, settingOf(name).secret && isSet ? REDACTED : value];
+    }),
+  );
 }
 
 export function renderDefaults(): string {
@@ -215,7 +226,7 @@ function settingOf(name: SettingName): Setting<unknown> {
 }
 
 function defaultText(value: unknown): string {
-  return Array.isArray(value) ? JSON.stringify(value) : String(value);
+  return value === '' ? 'empty' : Array.isArray(value) ? JSON.stringify(value) : String(value);
 }
 
 /** For a terminal: no links, no code marks. */

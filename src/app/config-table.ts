@@ -14,7 +14,7 @@ import { payloadBytesMaxOf, RECORD_HEADER_BYTES, RING_CAPACITY_BYTES_MAX, RING_C
 import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/log.ts';
 import { autoOrInteger, host, integer, list, path, type Setting, toggle, word } from './setting.ts';
 import { AUDIT_SETTINGS } from './settings/audit.ts';
-import { AUTH_SETTINGS } from './settings/auth.ts';
+import { AUTH_CHECKS, AUTH_SETTINGS } from './settings/auth.ts';
 import { LIMIT_SETTINGS } from './settings/limits.ts';
 import { TLS_SETTINGS } from './settings/tls.ts';
 
@@ -50,7 +50,7 @@ export const SETTINGS = {
   // ---- listening
   host: host('127.0.0.1', {
     group: LISTENING,
-    what: 'Address that WebSockets and the HTTP API are served on. This release has no authentication, so by default it is open to this machine only; `0.0.0.0` opens it to all.',
+    what: 'Address that WebSockets and the HTTP API are served on; `0.0.0.0` for all of this machine’s. By default only this machine itself reaches it, since without [authentication](authentication.md) whoever does may do everything; with another address the relay starts only if that is configured, or told `--insecure`.',
   }),
   port: integer(8080, [0, 65_535], {
     group: LISTENING,
@@ -58,7 +58,7 @@ export const SETTINGS = {
   }),
   opsHost: host('127.0.0.1', {
     group: LISTENING,
-    what: 'Address of the operators’ door: health, metrics and the ops page. Never meant for the outside.',
+    what: 'Address of the operators’ door: health, metrics, the ops page, revocation. Never meant for the outside; on another address than loopback it wants `opsToken`.',
   }),
   opsPort: integer(8081, [0, 65_535], {
     group: LISTENING,
@@ -546,6 +546,7 @@ export const CROSS_CHECKS: readonly CrossCheck[] = [
     because: 'clients would be closed before their slot comes',
     holds: ({ drainWindowMs, drainDeadlineMs }) => drainWindowMs <= drainDeadlineMs,
   },
+  ...AUTH_CHECKS,
 ];
 
 function isWildcard(address: string): boolean {

@@ -6,6 +6,7 @@
 import { parseServiceRules } from '../lane/services/service-config.ts';
 import { parseTopicRules, type TopicRule } from '../lane/topic-config.ts';
 import { parseDefinitions } from '../lane/workflows/definition.ts';
+import { authProblems } from './auth-checks.ts';
 import { renderHelp } from './config-docs.ts';
 import {
   CROSS_CHECKS,
@@ -17,9 +18,9 @@ import {
   SETTINGS,
   type SettingName,
 } from './config-table.ts';
-import type { Setting } from './setting.ts';
+import { REDACTED, type Setting } from './setting.ts';
 
-export { renderConfig, renderConfigDocs, renderDefaults } from './config-docs.ts';
+export { redactedConfig, renderConfig, renderConfigDocs, renderDefaults } from './config-docs.ts';
 export type { RelayConfig, SettingName } from './config-table.ts';
 export { frontOptions, httpOptions, laneOptions } from './part-options.ts';
 
@@ -55,7 +56,7 @@ const KNOWN_FLAGS = [...NAME_BY_FLAG.keys(), CONFIG_FLAG, '--help'];
 const NAME_BY_VARIABLE = new Map(SETTING_NAMES.map((name) => [environmentName(name), name]));
 
 export function loadConfig(input: ConfigInput): LoadedConfig {
-  const draft = new Draft();
+  const draft = new Draft(input.readFile);
   const flags = parseFlags(input.argv, draft);
   // Weakest source first: what comes later takes its place.
   const path = flags.configPath ?? input.env[CONFIG_VARIABLE];
@@ -73,6 +74,11 @@ class Draft {
   readonly #values: Record<string, unknown> = { ...DEFAULTS };
   /** Given, but not usable in at least one source: nothing that depends on them can be judged. */
   readonly #invalid = new Set<SettingName>();
+  readonly #readFile: ConfigInput['readFile'];
+
+  constructor(readFile: ConfigInput['readFile']) {
+    this.#readFile = readFile;
+  }
 
   setText(name: SettingName, text: string, origin: string): void {
     this.#set(name, settingOf(name).fromText(text), origin, text);
@@ -92,9 +98,10 @@ class Draft {
     this.#checkTopics(config);
     this.#checkServices(config);
     this.#checkWorkflows(config);
+    this.problems.push(...authProblems(config, (name) => !this.#invalid.has(name), (name) => this.#originOf(name), this.#readFile));
     for (const { settings, must, because, holds } of CROSS_CHECKS) {
       if (settings.some((name) => this.#invalid.has(name)) || holds(config)) continue;
-      const facts = settings.map((name) => `${name}=${config[name]} (${this.#originOf(name)})`).join(', ');
+      const facts = settings.map((name) => `${name}=${valueText(name, config[name])} (${this.#originOf(name)})`).join(', ');
       this.problems.push(`${must}: ${because}; got ${facts}`);
     }
     return this.problems.length === 0 ? deepFreeze(config) : null;
@@ -106,7 +113,7 @@ class Draft {
         typeof got === 'string' && SERVICE_LINK_VALUE.test(got)
           ? ' (set by Kubernetes: switch off enableServiceLinks, or rename the Service)'
           : '';
-      this.reject(name, `${origin} must be ${settingOf(name).allowed}, got ${describe(got)}${hint}`);
+      this.reject(name, `${origin} must be ${settingOf(name).allowed}, got ${settingOf(name).secret ? REDACTED : describe(got)}${hint}`);
       return;
     }
     this.#values[name] = value;
@@ -308,6 +315,13 @@ function editDistance(left: string, right: string): number {
 function describe(value: unknown): string {
   const text = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+}
+
+/** A value among the facts of a problem. */
+function valueText(name: SettingName, value: unknown): string {
+  const { secret, default: initial } = settingOf(name);
+  if (secret && JSON.stringify(value) !== JSON.stringify(initial)) return REDACTED;
+  return value === '' || typeof value === 'object' ? describe(value) : String(value);
 }
 
 function deepFreeze<T>(value: T): T {

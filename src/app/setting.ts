@@ -103,6 +103,18 @@ export function text(initial: string, [min, max]: Bounds, { orEmpty, ...words }:
   return { ...words, default: initial, allowed, isSwitch: false, fromJson, fromText: fromJson };
 }
 
+export const BEARER_TOKEN = 'a token of 16 to 512 visible ASCII characters';
+/** What can stand in an Authorization header, and is too long to be guessed. */
+export function isBearerToken(value: unknown): value is string {
+  return typeof value === 'string' && /^[\x21-\x7e]{16,512}$/.test(value) && value !== REDACTED;
+}
+
+/** Empty for none. */
+export function bearerToken(words: SettingText): Setting<string> {
+  const fromJson = (value: unknown): string | undefined => (value === '' || isBearerToken(value) ? value : undefined);
+  return { ...words, secret: true, default: '', allowed: `${BEARER_TOKEN}, or empty`, isSwitch: false, fromJson, fromText: fromJson };
+}
+
 /** Of an HTTP service, or empty for none. Without TLS only on this machine: whoever sits in between could answer in its place. */
 export function webAddress(initial: string, words: SettingText): Setting<string> {
   const fromJson = (value: unknown): string | undefined => {

@@ -4,6 +4,7 @@
  * Thread: main. Counted where it happens, read at scrape. Events are told when something changes, not each time it is so: an endpoint that is down for a
  * night is one line when it goes and one when it is back.
  */
+import type { Revocation } from './revocations.ts';
 
 /** Why somebody was not let in; a label of `relay_auth_denied_total`, so never renamed. */
 export const DENIAL_REASONS = [
@@ -63,7 +64,7 @@ export type AuthEvent =
   | { readonly kind: 'keysRejected'; readonly problems: readonly string[] }
   | { readonly kind: 'hookFailed'; readonly hook: HookName; readonly reason: string }
   | { readonly kind: 'hookAnswers'; readonly hook: HookName }
-  | { readonly kind: 'revoked'; readonly revocation: string; readonly sessions: number }
+  | { readonly kind: 'revoked'; readonly revocation: Revocation; readonly sessions: number }
   | { readonly kind: 'revocationsNotSaved'; readonly path: string; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string };
 

@@ -6,6 +6,7 @@
  */
 import { errors, type JWTPayload, jwtVerify } from 'jose';
 import type { Clock } from '../base/clock.ts';
+import { TOKEN_LENGTH_MAX } from '../protocol/options.ts';
 import { type AlgorithmName, isAlgorithm } from './algorithms.ts';
 import type { DenialReason } from './auth-events.ts';
 import { isMap } from './is-map.ts';
@@ -13,8 +14,6 @@ import type { JwksEndpoint } from './jwks.ts';
 import type { KeyRing } from './key-ring.ts';
 import { isKid, KID_BYTES_MAX, type VerificationKey } from './verification-key.ts';
 
-/** Looked at before anything else: who sends more gets no arithmetic for it. */
-export const TOKEN_CHARACTERS_MAX = 16_384;
 export const SUBJECT_BYTES_MAX = 128;
 export const TOKEN_ID_BYTES_MAX = 256;
 /** The subject of sessions without a token. */
@@ -60,8 +59,9 @@ export interface TokenHead {
 
 /** What a token's head asks for, if it may. */
 export function readHead(token: string): TokenHead | TokenFault {
-  if (token.length > TOKEN_CHARACTERS_MAX)
-    return { fault: 'malformed', text: `the token has ${token.length} characters, ${TOKEN_CHARACTERS_MAX} at most are read` };
+  // Before anything else: who sends more gets no arithmetic for it.
+  if (token.length > TOKEN_LENGTH_MAX)
+    return { fault: 'malformed', text: `the token has ${token.length} characters, ${TOKEN_LENGTH_MAX} at most are read` };
   if (!COMPACT.test(token)) return { fault: 'malformed', text: 'the token is no JWS in compact form' };
   let head: unknown;
   try {
