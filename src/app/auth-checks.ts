@@ -2,9 +2,10 @@
  * What only reading can tell of the settings of authentication: keys, permissions, and the files that are named. Said with the other problems of a
  * configuration, before anything is started, and never with a secret in the text.
  */
+
+import { configuredKeys, type ParsedKeys, type ReadFile } from '../auth/key-config.ts';
 import { readRevocations } from '../auth/revocation-file.ts';
 import { Revocations } from '../auth/revocations.ts';
-import { configuredKeys, type ParsedKeys, type ReadFile } from '../auth/key-config.ts';
 import { systemClock } from '../base/clock.ts';
 import { GrantProblem, Grants } from '../protocol/grants.ts';
 import type { RelayConfig, SettingName } from './config-table.ts';
@@ -44,18 +45,27 @@ export function readOpsToken(
   if (opsTokenFile === '') return { token: opsToken === '' ? null : opsToken, problem: null };
   try {
     const token = readFile(opsTokenFile).replace(/\r?\n$/, '');
-    return isBearerToken(token) ? { token, problem: null } : { token: null, problem: `${opsTokenFile} must hold ${BEARER_TOKEN}` };
+    return isBearerToken(token)
+      ? { token, problem: null }
+      : { token: null, problem: `${opsTokenFile} must hold ${BEARER_TOKEN}` };
   } catch (error) {
     return { token: null, problem: `${opsTokenFile} could not be read: ${(error as Error).message}` };
   }
 }
 
-export function revocationsOf({ tokenLifetimeMsMax, tokenLeewayMs, revocationsMax }: RelayConfig, clock = systemClock): Revocations {
+export function revocationsOf(
+  { tokenLifetimeMsMax, tokenLeewayMs, revocationsMax }: RelayConfig,
+  clock = systemClock,
+): Revocations {
   return new Revocations({ lifetimeMsMax: tokenLifetimeMsMax, leewayMs: tokenLeewayMs, revocationsMax }, clock);
 }
 
 /** Fills the list from its file, where there is one. Returns what is wrong with it. */
-export function restoreRevocations({ revocationsFile: path }: RelayConfig, readFile: ReadFile, revocations: Revocations): string | null {
+export function restoreRevocations(
+  { revocationsFile: path }: RelayConfig,
+  readFile: ReadFile,
+  revocations: Revocations,
+): string | null {
   if (path === '') return null;
   let text: string;
   try {
@@ -74,7 +84,9 @@ export function restoreRevocations({ revocationsFile: path }: RelayConfig, readF
 
 /** With any value for each placeholder: whether a token has the claim is found out when it comes. */
 function permissionsProblem(permissions: unknown, isAnonymous: boolean): string | null {
-  const names = isAnonymous ? [] : [...JSON.stringify(permissions).matchAll(/\{([A-Za-z_][A-Za-z0-9_-]*)\}/g)].map(([, name]) => name);
+  const names = isAnonymous
+    ? []
+    : [...JSON.stringify(permissions).matchAll(/\{([A-Za-z_][A-Za-z0-9_-]*)\}/g)].map(([, name]) => name);
   try {
     Grants.compile(permissions, Object.fromEntries(names.map((name) => [name, 'x'])));
     return null;

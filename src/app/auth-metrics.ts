@@ -41,7 +41,11 @@ export function authReadings(auth: RelayAuth | null): MetricReading[] {
       { labels: { result: 'failed' }, value: metrics.keyReloadFailures },
     ]),
     counter('relay_auth_jwks_refreshes_total', 'Requests to jwksUrl', one(metrics.jwksRefreshes)),
-    counter('relay_auth_jwks_failures_total', 'Those of them that brought no keys: down, slow, too large, no key set', one(metrics.jwksFailures)),
+    counter(
+      'relay_auth_jwks_failures_total',
+      'Those of them that brought no keys: down, slow, too large, no key set',
+      one(metrics.jwksFailures),
+    ),
     // Infinity, before the first answer, is a value that alerts can go by.
     gauge('relay_auth_jwks_age_seconds', 'Since the key set was last read', one(ageSeconds)),
     counter(
@@ -49,7 +53,10 @@ export function authReadings(auth: RelayAuth | null): MetricReading[] {
       'Decisions of hooks, by hook and result; failed: no answer, or none that can be read; refused: authHookInFlightMax',
       HOOK_NAMES.flatMap((hook) => {
         const { allowed, denied, failed, refused } = metrics.hooks[hook];
-        return Object.entries({ allowed, denied, failed, refused }).map(([result, value]) => ({ labels: { hook, result }, value }));
+        return Object.entries({ allowed, denied, failed, refused }).map(([result, value]) => ({
+          labels: { hook, result },
+          value,
+        }));
       }),
     ),
     counter(

@@ -98,7 +98,14 @@ class Draft {
     this.#checkTopics(config);
     this.#checkServices(config);
     this.#checkWorkflows(config);
-    this.problems.push(...authProblems(config, (name) => !this.#invalid.has(name), (name) => this.#originOf(name), this.#readFile));
+    this.problems.push(
+      ...authProblems(
+        config,
+        (name) => !this.#invalid.has(name),
+        (name) => this.#originOf(name),
+        this.#readFile,
+      ),
+    );
     for (const { settings, must, because, holds } of CROSS_CHECKS) {
       if (settings.some((name) => this.#invalid.has(name)) || holds(config)) continue;
       const facts = settings.map((name) => `${name}=${valueText(name, config[name])} (${this.#originOf(name)})`).join(', ');
@@ -113,7 +120,10 @@ class Draft {
         typeof got === 'string' && SERVICE_LINK_VALUE.test(got)
           ? ' (set by Kubernetes: switch off enableServiceLinks, or rename the Service)'
           : '';
-      this.reject(name, `${origin} must be ${settingOf(name).allowed}, got ${settingOf(name).secret ? REDACTED : describe(got)}${hint}`);
+      this.reject(
+        name,
+        `${origin} must be ${settingOf(name).allowed}, got ${settingOf(name).secret ? REDACTED : describe(got)}${hint}`,
+      );
       return;
     }
     this.#values[name] = value;

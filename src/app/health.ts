@@ -22,6 +22,7 @@ export function healthOf(relay: Relay, state: 'new' | 'ready' | 'draining' | 'st
     { name: 'listener', ok: state === 'ready', detail: state === 'ready' ? `port ${relay.port}` : state },
     ...laneHealth(relay),
     ...ringHealth(relay),
+    ...(relay.auth?.health() ?? []),
     {
       name: 'journal',
       ok: true,

@@ -4,9 +4,9 @@
  * Thread: main. Answers are statuses and JSON bodies in the form of the HTTP API (docs/http.md); who may ask is the ops port's to judge.
  */
 import { parseRevocationRequest } from '../auth/revocations.ts';
+import { ERROR_STATUS } from '../front/http-routes.ts';
 import { wireErrorName } from '../protocol/codes.ts';
 import { RelayError } from '../protocol/errors.ts';
-import { ERROR_STATUS } from '../front/http-routes.ts';
 import type { AdminAnswer, AdminSources } from '../transport/ops-admin.ts';
 import type { Relay } from './relay.ts';
 

@@ -52,7 +52,8 @@ export class RelayAuth implements FrontSecurity {
     const { keys, problems } = readKeys(config, readFile);
     this.revocations = revocationsOf(config, clock);
     const problem = restoreRevocations(config, readFile, this.revocations);
-    if (problems.length > 0 || problem !== null) throw new Error([...problems, ...(problem === null ? [] : [problem])].join('; '));
+    if (problems.length > 0 || problem !== null)
+      throw new Error([...problems, ...(problem === null ? [] : [problem])].join('; '));
     this.ring = new KeyRing(keys);
     this.jwks =
       config.jwksUrl === ''

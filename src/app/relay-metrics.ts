@@ -5,6 +5,7 @@ import { LanePool } from '../pool/lane-pool.ts';
 import type { HistogramValue, MetricReading } from '../telemetry/exposition.ts';
 import type { LatencyCounts } from '../telemetry/latency-counts.ts';
 import { PROCESS_STAGES, STAGE_NAMES } from '../telemetry/stages.ts';
+import { authReadings } from './auth-metrics.ts';
 import { LANE_METRIC_HELP } from './lane-metric-help.ts';
 import type { Relay } from './relay.ts';
 
@@ -89,6 +90,12 @@ export function relayReadings(relay: Relay): MetricReading[] {
     type: 'counter',
     help: 'Requests answered 503: httpBodiesBytesMax',
     values: [{ value: relay.httpBodiesRefused }],
+  });
+  readings.push(...authReadings(relay.auth), {
+    name: 'relay_ops_refused_total',
+    type: 'counter',
+    help: 'Requests to the ops port turned away: no opsToken or another one, or what a web page would have sent',
+    values: [{ value: relay.opsRefused }],
   });
   gauge(readings, 'relay_calls_pending', 'CALLs of all connections that wait for their last answer', relay.front.callCount);
   gauge(readings, 'relay_service_instances', 'Service instances of all lanes', relay.front.instanceCount);

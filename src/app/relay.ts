@@ -3,6 +3,8 @@
  *
  * Thread: main. The only place where the rooms meet; nothing here is on the path of a message.
  */
+import { readFileSync } from 'node:fs';
+import type { AuthEvent } from '../auth/auth-events.ts';
 import { systemClock } from '../base/clock.ts';
 import { Front, type SessionEvent } from '../front/front.ts';
 import { HttpGateway } from '../front/http-gateway.ts';
@@ -13,22 +15,30 @@ import { isWindow } from '../telemetry/latency-windows.ts';
 import { isStage } from '../telemetry/stages.ts';
 import { OpsServer } from '../transport/ops-server.ts';
 import { UwsServer } from '../transport/uws-server.ts';
+import { readOpsToken } from './auth-checks.ts';
 import { frontOptions, httpOptions, laneOptions, type RelayConfig } from './config.ts';
 import { healthOf, type RelayHealth } from './health.ts';
 import { HealthTopic } from './health-topic.ts';
 import { LatencyLogFile } from './latency-log-file.ts';
 import { opsPageFiles } from './ops-page.ts';
 import { OpsStateReader } from './ops-state.ts';
+import { RelayAdmin } from './relay-admin.ts';
+import { RelayAuth } from './relay-auth.ts';
 import { relayMetrics } from './relay-metrics.ts';
+import { asksWho } from './settings/auth.ts';
 import { RelayTelemetry } from './telemetry.ts';
 
 /** Time-driven work of front, lanes and gateway: fine enough for timeouts in seconds, coarse enough to cost nothing. */
 const TICK_MS = 100;
 
+const readText = (path: string): string => readFileSync(path, 'utf8');
+
 export interface RelayHooks {
   readonly onLaneEvent?: (event: LaneEvent) => void;
   /** Connections, as they come and go. */
   readonly onSession?: (event: SessionEvent) => void;
+  /** What authentication has to tell its operators. */
+  readonly onAuthEvent?: (event: AuthEvent) => void;
   /** A file that cannot be written: told once, and the relay goes on without it. */
   readonly onLogFailure?: (path: string, error: Error) => void;
   /** The lanes' thread entry; fault tests bring their own. */
@@ -37,6 +47,8 @@ export interface RelayHooks {
 
 export class Relay {
   readonly config: RelayConfig;
+  /** Null: nobody is asked who they are, and everybody may do everything. */
+  readonly auth: RelayAuth | null;
   readonly front: Front;
   readonly gateway: HttpGateway;
   readonly telemetry: RelayTelemetry;
@@ -47,6 +59,8 @@ export class Relay {
   readonly #opsState: OpsStateReader;
   readonly #healthTopic: HealthTopic;
   readonly #latencyLog: LatencyLogFile | null;
+  readonly #hooks: RelayHooks;
+  #opsToken: string | null;
   #ticker: NodeJS.Timeout | null = null;
   #state: 'new' | 'ready' | 'draining' | 'stopped' = 'new';
   port = 0;
@@ -54,6 +68,11 @@ export class Relay {
 
   constructor(config: RelayConfig, hooks: RelayHooks = {}) {
     this.config = config;
+    this.#hooks = hooks;
+    const { token, problem } = readOpsToken(config, readText);
+    if (problem !== null) throw new Error(problem);
+    this.#opsToken = token;
+    this.auth = asksWho(config) ? new RelayAuth(config, systemClock, (event) => this.tellAuth(event)) : null;
     this.laneCount = config.lanes === 'auto' ? autoLaneCount() : config.lanes;
     // The seed is the only randomness a lane gets: its epochs must differ from those of every earlier process.
     const makeLaneOptions = (index: number, laneCount: number, firstSub: number, life: number) =>
@@ -81,7 +100,7 @@ export class Relay {
             },
             systemClock,
           );
-    this.front = new Front(frontOptions(config), this.lanes, systemClock);
+    this.front = new Front(frontOptions(config), this.lanes, systemClock, this.auth);
     this.front.onSession = hooks.onSession ?? null;
     const { lanes } = this;
     this.telemetry = new RelayTelemetry(
@@ -93,14 +112,14 @@ export class Relay {
     this.#healthTopic = new HealthTopic(this.front);
     this.#latencyLog = config.latencyLogFile === '' ? null : new LatencyLogFile(config.latencyLogFile, hooks.onLogFailure);
     if (this.#latencyLog !== null) void this.telemetry.logTo((line) => this.#latencyLog?.write(line));
-    this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock);
+    this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock, this.auth?.authenticator ?? null);
     this.#server = new UwsServer(config, this.front, this.gateway);
     this.#opsState = new OpsStateReader(this, systemClock);
     this.#ops =
       config.opsPort === 0
         ? null
         : new OpsServer(
-            { host: config.opsHost, port: config.opsPort },
+            { host: config.opsHost, port: config.opsPort, token: () => this.#opsToken },
             {
               health: () => this.health(),
               metrics: () => relayMetrics(this),
@@ -109,6 +128,7 @@ export class Relay {
               slow: (countMax) => this.front.slowSessions(countMax),
               state: () => this.#opsState.state(),
               page: opsPageFiles,
+              admin: new RelayAdmin(this),
             },
           );
   }
@@ -116,11 +136,13 @@ export class Relay {
   /** Listens; the ports that were given out are in `port` and `opsPort`. Rejects where a port is taken. */
   async start(): Promise<void> {
     this.lanes.start(this.front.laneEvents);
+    this.auth?.start();
     this.#ticker = setInterval(() => {
       this.front.tick();
       this.lanes.tick();
       this.gateway.tick();
       this.telemetry.tick();
+      this.auth?.tick();
       this.#healthTopic.tick(this.health());
       this.#opsState.tick();
     }, TICK_MS);
@@ -132,6 +154,22 @@ export class Relay {
       throw error;
     }
     this.#state = 'ready';
+  }
+
+  /** Reads again what may change while the relay runs: keys, and the operators' token. What is not valid changes nothing; all that is wrong is returned. */
+  async reload(): Promise<readonly string[]> {
+    const { token, problem } = readOpsToken(this.config, readText);
+    if (problem === null) this.#opsToken = token;
+    const keyProblems = (await this.auth?.reload()) ?? [];
+    return [...(problem === null ? [] : [problem]), ...keyProblems];
+  }
+
+  tellAuth(event: AuthEvent): void {
+    this.#hooks.onAuthEvent?.(event);
+  }
+
+  get opsRefused(): number {
+    return this.#ops?.refusedCount ?? 0;
   }
 
   get httpBodiesRefused(): number {
@@ -169,6 +207,7 @@ export class Relay {
   async #stop(): Promise<void> {
     this.#state = 'stopped';
     if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.auth?.close();
     this.gateway.close();
     this.#opsState.close();
     this.#healthTopic.stop();

@@ -94,7 +94,11 @@ export function path(initial: string, text: SettingText): Setting<string> {
 }
 
 /** Any text on one line, of so many characters. What the text must be is said by `what`. */
-export function text(initial: string, [min, max]: Bounds, { orEmpty, ...words }: SettingText & { readonly orEmpty?: true }): Setting<string> {
+export function text(
+  initial: string,
+  [min, max]: Bounds,
+  { orEmpty, ...words }: SettingText & { readonly orEmpty?: true },
+): Setting<string> {
   const fromJson = (value: unknown): string | undefined => {
     if (typeof value !== 'string' || CONTROL_CHARACTER.test(value) || value === REDACTED) return undefined;
     return (orEmpty && value === '') || (value.length >= min && value.length <= max) ? value : undefined;
@@ -112,7 +116,15 @@ export function isBearerToken(value: unknown): value is string {
 /** Empty for none. */
 export function bearerToken(words: SettingText): Setting<string> {
   const fromJson = (value: unknown): string | undefined => (value === '' || isBearerToken(value) ? value : undefined);
-  return { ...words, secret: true, default: '', allowed: `${BEARER_TOKEN}, or empty`, isSwitch: false, fromJson, fromText: fromJson };
+  return {
+    ...words,
+    secret: true,
+    default: '',
+    allowed: `${BEARER_TOKEN}, or empty`,
+    isSwitch: false,
+    fromJson,
+    fromText: fromJson,
+  };
 }
 
 /** Of an HTTP service, or empty for none. Without TLS only on this machine: whoever sits in between could answer in its place. */

@@ -47,7 +47,10 @@ export class AuthMetrics {
   anonymousAccepted = 0;
   /** Of those that were accepted: known from before, not verified again. */
   tokensCached = 0;
-  readonly denied: Record<DenialReason, number> = Object.fromEntries(DENIAL_REASONS.map((reason) => [reason, 0])) as Record<DenialReason, number>;
+  readonly denied: Record<DenialReason, number> = Object.fromEntries(DENIAL_REASONS.map((reason) => [reason, 0])) as Record<
+    DenialReason,
+    number
+  >;
   readonly hooks: Readonly<Record<HookName, HookMetrics>> = { connect: new HookMetrics(), subscribe: new HookMetrics() };
   jwksRefreshes = 0;
   jwksFailures = 0;

@@ -7,7 +7,7 @@
 import { dirname, resolve } from 'node:path';
 import { ALGORITHM_NAMES, isAlgorithm, type RsaAlgorithmName } from './algorithms.ts';
 import { isMap } from './is-map.ts';
-import { isKid, jwkKey, KID_BYTES_MAX, KeyProblem, publicPemKey, secretKey, type VerificationKey } from './verification-key.ts';
+import { isKid, jwkKey, KeyProblem, KID_BYTES_MAX, publicPemKey, secretKey, type VerificationKey } from './verification-key.ts';
 
 /** Configured, and of a key set, each. */
 export const KEYS_MAX = 64;
@@ -44,7 +44,9 @@ export function configuredKeys({ entries, entriesAt, file }: KeySources, readFil
   for (const alg of ALGORITHM_NAMES) {
     const count = keys.filter((key) => key.kid === null && key.alg === alg).length;
     if (count > NAMELESS_KEYS_MAX)
-      problems.push(`${count} keys of ${alg} have no kid, of which there may be ${NAMELESS_KEYS_MAX}: each token would be tried against all`);
+      problems.push(
+        `${count} keys of ${alg} have no kid, of which there may be ${NAMELESS_KEYS_MAX}: each token would be tried against all`,
+      );
   }
   return { keys, problems };
 }
@@ -63,7 +65,8 @@ function readKeysFile(path: string, readFile: ReadFile): ParsedKeys {
     // Not the parser's message: it quotes what it stumbled over, and that may be a secret.
     return { keys: [], problems: [`${path} is no JSON`] };
   }
-  if (!Array.isArray(entries) || entries.length === 0) return { keys: [], problems: [`${path} must be a list of keys, of one at least`] };
+  if (!Array.isArray(entries) || entries.length === 0)
+    return { keys: [], problems: [`${path} must be a list of keys, of one at least`] };
   return parseKeys(entries, path, readFile, dirname(path));
 }
 
@@ -157,7 +160,8 @@ export function secretBytes(text: string): Uint8Array {
     throw new KeyProblem('a PEM is no secret: who knows the public key could make tokens. Use publicKeyPem');
   if (!text.startsWith(BASE64URL_PREFIX)) return Buffer.from(text, 'utf8');
   const encoded = text.slice(BASE64URL_PREFIX.length);
-  if (!/^[A-Za-z0-9_-]+$/.test(encoded)) throw new KeyProblem(`what follows ${BASE64URL_PREFIX} must be base64url, without padding`);
+  if (!/^[A-Za-z0-9_-]+$/.test(encoded))
+    throw new KeyProblem(`what follows ${BASE64URL_PREFIX} must be base64url, without padding`);
   return Buffer.from(encoded, 'base64url');
 }
 

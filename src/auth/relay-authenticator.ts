@@ -110,7 +110,10 @@ export class RelayAuthenticator implements Authenticator {
       return Grants.compile(permissions, claims);
     } catch (error) {
       if (!(error instanceof GrantProblem)) throw error;
-      return this.#deny('permissions', new RelayError('UNAUTHENTICATED', `the token's permissions cannot be read: ${error.message}`));
+      return this.#deny(
+        'permissions',
+        new RelayError('UNAUTHENTICATED', `the token's permissions cannot be read: ${error.message}`),
+      );
     }
   }
 
@@ -122,11 +125,15 @@ export class RelayAuthenticator implements Authenticator {
   }
 
   #afterHook({ identity, claims }: Known, answer: HookAnswer<ConnectDecision>): Outcome {
-    if (answer === 'unavailable') return this.#later('hookUnavailable', 'the decision cannot be had now', this.#options.retryAfterMs);
+    if (answer === 'unavailable')
+      return this.#later('hookUnavailable', 'the decision cannot be had now', this.#options.retryAfterMs);
     const { hooks } = this.#parts.metrics;
     if (!answer.allow) {
       hooks.connect.denied++;
-      return this.#deny('hookDenied', new RelayError('FORBIDDEN', undefined, answer.reason === null ? {} : { reason: answer.reason }));
+      return this.#deny(
+        'hookDenied',
+        new RelayError('FORBIDDEN', undefined, answer.reason === null ? {} : { reason: answer.reason }),
+      );
     }
     let { grants } = identity;
     if (answer.permissions !== undefined) {

@@ -47,7 +47,8 @@ export function parseRevocationRequest(request: unknown): RevocationRequest {
   if (!isMap(request)) throw bad('a revocation must be a map');
   const { tokenId, subject, issuedBeforeMs, ...unknown } = request;
   const others = Object.keys(unknown);
-  if (others.length > 0) throw bad(`unknown field ${JSON.stringify(others[0]?.slice(0, 64))}; known are tokenId, subject, issuedBeforeMs`);
+  if (others.length > 0)
+    throw bad(`unknown field ${JSON.stringify(others[0]?.slice(0, 64))}; known are tokenId, subject, issuedBeforeMs`);
   if (tokenId === undefined && subject === undefined && issuedBeforeMs === undefined)
     throw bad('one of tokenId, subject and issuedBeforeMs must be given');
   if (tokenId !== undefined && (subject !== undefined || issuedBeforeMs !== undefined))
@@ -91,7 +92,11 @@ export class Revocations {
 
   isRevoked(who: Who): boolean {
     if (who.subject === ANONYMOUS) return false;
-    const candidates = [this.#all, this.#subjects.get(who.subject), who.tokenId === null ? undefined : this.#tokens.get(who.tokenId)];
+    const candidates = [
+      this.#all,
+      this.#subjects.get(who.subject),
+      who.tokenId === null ? undefined : this.#tokens.get(who.tokenId),
+    ];
     return candidates.some((entry) => entry !== null && entry !== undefined && hits(entry, who));
   }
 
@@ -152,7 +157,8 @@ export class Revocations {
         return;
       case 'subject': {
         const known = this.#subjects.get(revocation.subject);
-        if (known === undefined || known.issuedBeforeMs < revocation.issuedBeforeMs) this.#subjects.set(revocation.subject, revocation);
+        if (known === undefined || known.issuedBeforeMs < revocation.issuedBeforeMs)
+          this.#subjects.set(revocation.subject, revocation);
         return;
       }
       case 'all':

@@ -3,7 +3,7 @@
  *
  * Any thread. Pure.
  */
-import { GrantProblem, Grants, type GrantClaims } from '../protocol/grants.ts';
+import { type GrantClaims, GrantProblem, Grants } from '../protocol/grants.ts';
 import { isMap } from './is-map.ts';
 import { readHead } from './token-verifier.ts';
 
@@ -21,7 +21,8 @@ export function inspectToken(token: string, permissionsClaim: string, nowMs: num
   const head = readHead(token);
   if ('fault' in head) problems.push(head.text);
   const [header, claims] = token.split('.', 2).map(readPart) as [TokenInspection['header'], TokenInspection['claims']];
-  if (claims === null || claims === undefined) return { header, claims: null, permissions: null, problems: [...problems, 'the claims are no JSON object'] };
+  if (claims === null || claims === undefined)
+    return { header, claims: null, permissions: null, problems: [...problems, 'the claims are no JSON object'] };
   const { sub, exp, nbf, iat } = claims;
   const nowSeconds = nowMs / 1_000;
   if (typeof sub !== 'string' || sub === '') problems.push('sub is missing');
@@ -32,7 +33,8 @@ export function inspectToken(token: string, permissionsClaim: string, nowMs: num
   if (iat === undefined) problems.push('iat is missing (tokenLifetimeMsMax)');
   else if (typeof iat === 'number' && iat > nowSeconds) problems.push(`issued ${secondsText(iat - nowSeconds)} from now`);
   let permissions: GrantClaims | null = null;
-  if (!Object.hasOwn(claims, permissionsClaim)) problems.push(`no claim '${permissionsClaim}': it has the relay's authDefaultPermissions`);
+  if (!Object.hasOwn(claims, permissionsClaim))
+    problems.push(`no claim '${permissionsClaim}': it has the relay's authDefaultPermissions`);
   else {
     try {
       permissions = Grants.compile(claims[permissionsClaim], claims).claims;

@@ -64,7 +64,8 @@ function fromPrivateKey(read: () => KeyObject, alg: AlgorithmName | null, kid: s
     algorithm.keyType === type &&
     (algorithm.namedCurve === undefined || algorithm.namedCurve === namedCurve) &&
     (type !== 'rsa' || (modulusLength ?? 0) >= RSA_BITS_MIN);
-  if (!fits) throw new KeyProblem(`the key does not fit ${named}: it is ${[type, namedCurve ?? modulusLength].join(' ').trimEnd()}`);
+  if (!fits)
+    throw new KeyProblem(`the key does not fit ${named}: it is ${[type, namedCurve ?? modulusLength].join(' ').trimEnd()}`);
   return { alg: named, kid, key };
 }
 

@@ -72,8 +72,10 @@ export function readHead(token: string): TokenHead | TokenFault {
   if (!isMap(head)) return { fault: 'malformed', text: "the token's head is no JSON object" };
   const { alg, kid = null, typ = 'JWT' } = head;
   if (!isAlgorithm(alg)) return { fault: 'algorithm', text: "the token's algorithm is not accepted" };
-  if (Object.hasOwn(head, 'crit')) return { fault: 'malformed', text: 'the token has critical extensions, of which none is known here' };
-  if (kid !== null && !isKid(kid)) return { fault: 'malformed', text: `the token's kid is no text of 1 to ${KID_BYTES_MAX} bytes` };
+  if (Object.hasOwn(head, 'crit'))
+    return { fault: 'malformed', text: 'the token has critical extensions, of which none is known here' };
+  if (kid !== null && !isKid(kid))
+    return { fault: 'malformed', text: `the token's kid is no text of 1 to ${KID_BYTES_MAX} bytes` };
   if (typeof typ !== 'string' || !TYPES.includes(typ.toLowerCase().replace(/^application\//, '')))
     return { fault: 'malformed', text: "the token's typ says that it is something else than an access token" };
   return { alg, kid };
@@ -155,14 +157,20 @@ export class TokenVerifier {
     if (sub === ANONYMOUS) return wrongClaim(`sub must not be '${ANONYMOUS}', which stands for sessions without a token`);
     if (jti !== undefined && (typeof jti !== 'string' || jti === '' || Buffer.byteLength(jti) > TOKEN_ID_BYTES_MAX))
       return wrongClaim(`jti must be a text of 1 to ${TOKEN_ID_BYTES_MAX} bytes`);
-    for (const [name, seconds] of [['exp', exp], ['iat', iat], ['nbf', claims.nbf]] as const)
-      if (seconds !== undefined && !(seconds >= 0 && seconds <= NUMERIC_DATE_MAX)) return wrongClaim(`${name} must be a time in seconds`);
+    for (const [name, seconds] of [
+      ['exp', exp],
+      ['iat', iat],
+      ['nbf', claims.nbf],
+    ] as const)
+      if (seconds !== undefined && !(seconds >= 0 && seconds <= NUMERIC_DATE_MAX))
+        return wrongClaim(`${name} must be a time in seconds`);
     if (exp === undefined && expRequired) return wrongClaim('exp is missing');
     if (iat === undefined && lifetimeMsMax > 0) return wrongClaim('iat is missing: how long the token lives cannot be told');
     const nowMs = this.#clock.nowMs();
     const issuedAtMs = iat === undefined ? null : iat * 1_000;
     // One from the future would outlive every revocation by time of issue.
-    if (issuedAtMs !== null && issuedAtMs > nowMs + leewayMs) return { fault: 'notYetValid', text: 'the token was issued in the future' };
+    if (issuedAtMs !== null && issuedAtMs > nowMs + leewayMs)
+      return { fault: 'notYetValid', text: 'the token was issued in the future' };
     const lifeEndsAtMs = issuedAtMs === null || lifetimeMsMax === 0 ? Number.POSITIVE_INFINITY : issuedAtMs + lifetimeMsMax;
     const expiresAtMs = Math.min(exp === undefined ? Number.POSITIVE_INFINITY : exp * 1_000, lifeEndsAtMs) + leewayMs;
     if (expiresAtMs <= nowMs) return { fault: 'expired', text: 'the token is older than this relay takes' };
@@ -189,6 +197,7 @@ function faultOf(error: errors.JOSEError): TokenFault {
     }
     return wrongClaim(`${error.claim} is not what it must be`);
   }
-  if (error instanceof errors.JWSSignatureVerificationFailed) return { fault: 'signature', text: "the token's signature is not good" };
+  if (error instanceof errors.JWSSignatureVerificationFailed)
+    return { fault: 'signature', text: "the token's signature is not good" };
   return { fault: 'malformed', text: 'the token cannot be read' };
 }

@@ -5,7 +5,15 @@
  * token asks for is the token's word, and a stranger's. Throws a KeyProblem, whose text never holds any part of the key.
  */
 import { createPublicKey, createSecretKey, type KeyObject, type webcrypto } from 'node:crypto';
-import { ALGORITHM_NAMES, type AlgorithmName, algorithmOf, isAlgorithm, RSA_BITS_MAX, RSA_BITS_MIN, type RsaAlgorithmName } from './algorithms.ts';
+import {
+  ALGORITHM_NAMES,
+  type AlgorithmName,
+  algorithmOf,
+  isAlgorithm,
+  RSA_BITS_MAX,
+  RSA_BITS_MIN,
+  type RsaAlgorithmName,
+} from './algorithms.ts';
 
 export interface VerificationKey {
   /** Null: of a key that has no name. It is tried for tokens whatever key they name, if none has that name. */
@@ -35,7 +43,8 @@ export function secretKey(kid: string | null, alg: AlgorithmName, secret: Uint8A
 }
 
 export function publicPemKey(kid: string | null, alg: AlgorithmName, pem: string): VerificationKey {
-  if (pem.includes('PRIVATE KEY')) throw new KeyProblem(`${PRIVATE_KEY}: openssl pkey -in private.pem -pubout makes the public one`);
+  if (pem.includes('PRIVATE KEY'))
+    throw new KeyProblem(`${PRIVATE_KEY}: openssl pkey -in private.pem -pubout makes the public one`);
   if (!pem.trimStart().startsWith('-----BEGIN PUBLIC KEY-----'))
     throw new KeyProblem('it must be a PEM that begins with -----BEGIN PUBLIC KEY-----');
   return publicKey(kid, alg, () => createPublicKey(pem));
@@ -59,7 +68,7 @@ export function jwkKey(kid: string | null, jwk: Readonly<Record<string, unknown>
   if (kty === 'oct') {
     if (!expectation.mayBeSecret) throw new KeyProblem('a secret among public keys is none');
     const { k } = jwk;
-    if (typeof k !== 'string' || !BASE64URL.test(k)) throw new KeyProblem("its k must be the secret in base64url");
+    if (typeof k !== 'string' || !BASE64URL.test(k)) throw new KeyProblem('its k must be the secret in base64url');
     return secretKey(kid, alg, Buffer.from(k, 'base64url'));
   }
   if ('d' in jwk) throw new KeyProblem(`${PRIVATE_KEY}: take d and the other private members out`);
@@ -68,15 +77,21 @@ export function jwkKey(kid: string | null, jwk: Readonly<Record<string, unknown>
 
 const PRIVATE_KEY = 'it is a private key, and who can read the relay’s configuration could make tokens with it';
 
-function jwkAlgorithm({ kty, crv, alg: own }: Readonly<Record<string, unknown>>, { alg, rsaAlgorithm }: JwkExpectation): AlgorithmName {
-  if (own !== undefined && !isAlgorithm(own)) throw new KeyProblem(`its alg must be one of ${ALGORITHM_NAMES.join(', ')}, got ${quote(own)}`);
+function jwkAlgorithm(
+  { kty, crv, alg: own }: Readonly<Record<string, unknown>>,
+  { alg, rsaAlgorithm }: JwkExpectation,
+): AlgorithmName {
+  if (own !== undefined && !isAlgorithm(own))
+    throw new KeyProblem(`its alg must be one of ${ALGORITHM_NAMES.join(', ')}, got ${quote(own)}`);
   if (alg !== undefined && own !== undefined && alg !== own) throw new KeyProblem(`it is for ${own}, not for ${alg}`);
   const said = alg ?? own;
   if (said !== undefined) return said;
   if (kty === 'RSA') return rsaAlgorithm;
   if (kty === 'EC' && crv === 'P-256') return 'ES256';
   if (kty === 'OKP' && crv === 'Ed25519') return 'EdDSA';
-  throw new KeyProblem(`it says no alg, and none follows from kty ${quote(kty)}${crv === undefined ? '' : ` and crv ${quote(crv)}`}`);
+  throw new KeyProblem(
+    `it says no alg, and none follows from kty ${quote(kty)}${crv === undefined ? '' : ` and crv ${quote(crv)}`}`,
+  );
 }
 
 function publicKey(kid: string | null, alg: AlgorithmName, read: () => KeyObject): VerificationKey {
@@ -89,9 +104,14 @@ function publicKey(kid: string | null, alg: AlgorithmName, read: () => KeyObject
     throw new KeyProblem(`it cannot be read as a public key: ${(error as Error).message}`);
   }
   const { namedCurve, modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
-  if (key.asymmetricKeyType !== algorithm.keyType || (algorithm.namedCurve !== undefined && namedCurve !== algorithm.namedCurve)) {
+  if (
+    key.asymmetricKeyType !== algorithm.keyType ||
+    (algorithm.namedCurve !== undefined && namedCurve !== algorithm.namedCurve)
+  ) {
     const got = [key.asymmetricKeyType, namedCurve].filter((part) => part !== undefined).join(' ');
-    throw new KeyProblem(`${alg} needs a key of type ${[algorithm.keyType, algorithm.namedCurve].join(' ').trimEnd()}, got ${got}`);
+    throw new KeyProblem(
+      `${alg} needs a key of type ${[algorithm.keyType, algorithm.namedCurve].join(' ').trimEnd()}, got ${got}`,
+    );
   }
   if (algorithm.keyType === 'rsa' && (modulusLength < RSA_BITS_MIN || modulusLength > RSA_BITS_MAX))
     throw new KeyProblem(`an RSA key must have ${RSA_BITS_MIN} to ${RSA_BITS_MAX} bits, got ${modulusLength}`);

@@ -20,6 +20,8 @@ const COMMANDS: Readonly<
     about: 'define, start, watch and steer workflows',
     load: async () => (await import('./workflow.ts')).workflowCommand,
   },
+  token: { about: 'make, look at and try tokens and keys', load: async () => (await import('./token.ts')).tokenCommand },
+  revoke: { about: 'take tokens back, at a running relay', load: async () => (await import('./revoke.ts')).revokeCommand },
   top: { about: 'watch a running relay in the terminal', load: async () => (await import('./top.ts')).top },
   bench: { about: 'open-loop load generator', load: async () => (await import('./bench/command.ts')).benchCommand },
   doctor: {

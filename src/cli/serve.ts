@@ -1,6 +1,7 @@
 /** `relay serve`: runs a relay until SIGTERM or SIGINT, then drains it. Thread: main. */
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
+import { logAuthEvent, startWarnings } from '../app/auth-log.ts';
 import { loadConfig } from '../app/config.ts';
 import { Relay } from '../app/relay.ts';
 import { leaveOutStacks } from '../protocol/errors.ts';
@@ -27,7 +28,9 @@ export async function serve(argv: string[]): Promise<number> {
   process.on('SIGTERM', onEarlySignal);
   process.on('SIGINT', onEarlySignal);
   log.debug('starting', { node: process.version, process: process.pid });
+  for (const warning of startWarnings(config)) log.warn(warning);
   const relay = new Relay(config, {
+    onAuthEvent: (event) => logAuthEvent(log, event),
     onLaneEvent: (event) => {
       if (event.kind === 'lost') log.error('lane lost', { lane: event.lane, cause: event.cause });
       else log.warn('lane replaced', { lane: event.lane, afterMs: Math.round(event.afterMs) });
@@ -62,6 +65,12 @@ export async function serve(argv: string[]): Promise<number> {
     process.on('SIGINT', onSignal);
     process.off('SIGTERM', onEarlySignal);
     process.off('SIGINT', onEarlySignal);
+    process.on('SIGHUP', () => {
+      void relay.reload().then((problems) => {
+        if (problems.length === 0) log.info('reloaded', { signal: 'SIGHUP' });
+        else log.error('reloaded in part: what is not valid was not taken over', { problems });
+      });
+    });
     // Only now: who reads this line may send a signal at once.
     const lanes = relay.laneCount === 0 ? 'lanes inline' : `${relay.laneCount} ${relay.laneCount === 1 ? 'lane' : 'lanes'}`;
     log.info(`listening on ws://${config.host}:${relay.port}/v1/connect`, { lanes });

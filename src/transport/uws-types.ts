@@ -56,6 +56,7 @@ export interface UwsApp {
   ws<UserData>(pattern: string, behavior: UwsBehavior<UserData>): this;
   any(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): this;
   get(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): this;
+  post(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): this;
   listen(host: string, port: number, options: number, callback: (token: UwsListenSocket | false) => void): this;
   close(): this;
 }

@@ -166,7 +166,8 @@ export const AUTH_SETTINGS = {
   revocationsFile: path('', {
     group: AUTHENTICATION,
     what: 'Where revocations are kept across a restart, see [Revocation](authentication.md#revocation). Empty: in memory only.',
-    atBound: 'If it cannot be written, the revocation holds in memory, and whoever revoked is told; if it cannot be read, the relay does not start.',
+    atBound:
+      'If it cannot be written, the revocation holds in memory, and whoever revoked is told; if it cannot be read, the relay does not start.',
     metrics: ['relay_auth_revocation_save_failures_total'],
   }),
   revocationsMax: integer(10_000, [1, 1_000_000], {
