@@ -6,6 +6,7 @@
 import { parseServiceRules } from '../lane/services/service-config.ts';
 import { parseTopicRules, type TopicRule } from '../lane/topic-config.ts';
 import { parseDefinitions } from '../lane/workflows/definition.ts';
+import { loadTls } from '../transport/tls-files.ts';
 import { renderHelp } from './config-docs.ts';
 import {
   CROSS_CHECKS,
@@ -29,6 +30,8 @@ export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Text of a file; throws if it cannot be read. */
   readonly readFile: (path: string) => string;
+  /** For certificates; default: now. */
+  readonly nowMs?: number;
 }
 
 export interface LoadedConfig {
@@ -50,6 +53,8 @@ const CLIENT_VARIABLES = ['RELAY_URL', 'RELAY_TOKEN'];
 const SERVICE_LINK = /^RELAY_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$/;
 const SERVICE_LINK_VALUE = /^(tcp|udp|sctp):\/\//;
 
+const TLS_SETTING_NAMES = ['tlsCertFile', 'tlsKeyFile', 'tlsPassphraseFile', 'tlsServerNames'] as const;
+
 const NAME_BY_FLAG = new Map(SETTING_NAMES.map((name) => [flagName(name), name]));
 const KNOWN_FLAGS = [...NAME_BY_FLAG.keys(), CONFIG_FLAG, '--help'];
 const NAME_BY_VARIABLE = new Map(SETTING_NAMES.map((name) => [environmentName(name), name]));
@@ -62,7 +67,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   if (path !== undefined && path !== '') applyFile(path, input.readFile, draft);
   applyEnvironment(input.env, draft);
   for (const { name, text, origin } of flags.values) draft.setText(name, text, origin);
-  const config = draft.finish();
+  const config = draft.finish(input);
   return { config, problems: draft.problems, help: flags.help ? renderHelp() : null, origins: draft.origins };
 }
 
@@ -87,11 +92,13 @@ class Draft {
     this.#invalid.add(name);
   }
 
-  finish(): RelayConfig | null {
+  finish({ readFile, nowMs = Date.now() }: Pick<ConfigInput, 'readFile' | 'nowMs'>): RelayConfig | null {
     const config = this.#values as unknown as RelayConfig;
     this.#checkTopics(config);
     this.#checkServices(config);
     this.#checkWorkflows(config);
+    if (!TLS_SETTING_NAMES.some((name) => this.#invalid.has(name)))
+      this.problems.push(...loadTls(config, readFile, nowMs).problems);
     for (const { settings, must, because, holds } of CROSS_CHECKS) {
       if (settings.some((name) => this.#invalid.has(name)) || holds(config)) continue;
       const facts = settings.map((name) => `${name}=${config[name]} (${this.#originOf(name)})`).join(', ');
