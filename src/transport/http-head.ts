@@ -50,23 +50,23 @@ export function readHead(request: UwsRequest): HttpHead {
     if (before !== undefined && SINGLE.has(name)) fault = `the header ${name} is given twice`;
     values.set(name, before === undefined ? value : `${before}, ${value}`);
   });
-  const valueOf = (name: string): string => values.get(name) ?? '';
+  const textOf = (name: string): string => values.get(name) ?? '';
   const transferEncoding = values.get('transfer-encoding');
   // uWebSockets.js takes every Transfer-Encoding for chunked; who stands in between may not.
   if (transferEncoding !== undefined && transferEncoding.toLowerCase() !== 'chunked')
     fault ??= 'Transfer-Encoding must be chunked, and nothing else';
   if (transferEncoding !== undefined && values.has('content-length'))
     fault ??= 'Content-Length and Transfer-Encoding exclude each other';
-  const protocols = valueOf('sec-websocket-protocol');
+  const protocols = textOf('sec-websocket-protocol');
   return {
-    contentType: valueOf('content-type'),
-    accept: valueOf('accept'),
-    origin: valueOf('origin'),
-    authorization: valueOf('authorization'),
-    requestedMethod: valueOf('access-control-request-method'),
-    forwardedFor: valueOf('x-forwarded-for'),
+    contentType: textOf('content-type'),
+    accept: textOf('accept'),
+    origin: textOf('origin'),
+    authorization: textOf('authorization'),
+    requestedMethod: textOf('access-control-request-method'),
+    forwardedFor: textOf('x-forwarded-for'),
     protocols: protocols === '' ? [] : protocols.split(',').map((protocol) => protocol.trim()),
-    webSocketVersion: valueOf('sec-websocket-version'),
+    webSocketVersion: textOf('sec-websocket-version'),
     fault,
   };
 }

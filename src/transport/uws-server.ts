@@ -144,7 +144,7 @@ export class UwsServer {
 
   #makeApp(certificates: readonly TlsCertificate[]): UwsApp {
     const [main, ...named] = certificates;
-    if (main === undefined) return this.#route(this.#uws.App());
+    if (main === undefined) return this.#route(this.#uws.App()).filter(this.#countConnection);
     // A named certificate that uWS cannot use is left out in silence; an app of its own is refused.
     for (const certificate of named) this.#makeTlsApp(certificate);
     const app = this.#route(this.#makeTlsApp(main));
@@ -153,13 +153,7 @@ export class UwsServer {
       // Each name has routes of its own, and without them no answer. (uWS writes a line about it to the standard output.)
       this.#route(app.domain(certificate.serverName));
     }
-    app.filter((response, change) => {
-      this.httpConnections += change;
-      if (change < 0 || this.httpConnections <= this.#options.httpConnectionsMax) return;
-      this.httpConnectionsRefused++;
-      response.close();
-    });
-    return app;
+    return app.filter(this.#countConnection);
   }
 
   #makeTlsApp(certificate: TlsCertificate): UwsApp {
@@ -170,6 +164,14 @@ export class UwsServer {
       throw new Error(`uWebSockets.js cannot use the certificate ${certFile} with the key ${keyFile}`, { cause });
     }
   }
+
+  /** uWS's name for being told of every connection that comes and goes is `filter`. */
+  readonly #countConnection = (response: UwsResponse, change: 1 | -1): void => {
+    this.httpConnections += change;
+    if (change < 0 || this.httpConnections <= this.#options.httpConnectionsMax) return;
+    this.httpConnectionsRefused++;
+    response.close();
+  };
 
   /** The routes of an app, or of the server name that it was led to. */
   #route(app: UwsApp): UwsApp {
