@@ -38,7 +38,6 @@ const PAGE_HEADERS: readonly (readonly [name: string, value: string])[] = [
     'Content-Security-Policy',
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   ],
-  ['X-Content-Type-Options', 'nosniff'],
   ['X-Frame-Options', 'DENY'],
   ['Referrer-Policy', 'no-referrer'],
   ['Cross-Origin-Opener-Policy', 'same-origin'],
@@ -129,8 +128,9 @@ function answer(
 ): void {
   response.cork(() => {
     response.writeStatus(statusLine(status)).writeHeader('Content-Type', contentType).writeHeader('Cache-Control', 'no-store');
+    response.writeHeader('X-Content-Type-Options', 'nosniff');
     for (const [name, value] of headers) response.writeHeader(name, value);
-    response.end(body);
+    response.end(body, true); // One request per connection, as on the public port: what hides behind a body is read by nobody.
   });
 }
 

@@ -22,8 +22,9 @@ export interface SocketData {
 
 export class UwsConnection implements Connection {
   readonly remoteAddress: string;
-  /** Until it is a session: a token is large, and is not kept. */
-  facts: UpgradeFacts | null;
+  readonly origin: string;
+  /** Until HELLO, which is the first message: a token is large, and there are many connections. */
+  token: string | null;
   session: Session | null = null;
   readonly #compress: boolean;
   #socket: UwsWebSocket<SocketData> | null = null;
@@ -31,7 +32,8 @@ export class UwsConnection implements Connection {
   constructor(compress: boolean, facts: UpgradeFacts) {
     this.#compress = compress;
     this.remoteAddress = facts.address;
-    this.facts = facts;
+    this.origin = facts.origin;
+    this.token = facts.token;
   }
 
   opened(socket: UwsWebSocket<SocketData>): void {

@@ -224,10 +224,11 @@ export class UwsServer {
         const connection = socket.getUserData().c;
         connection.opened(socket);
         connection.session = front.open(connection);
-        connection.facts = null;
       },
       message: (socket, message, isBinary) => {
-        front.onMessage(socket.getUserData().c.session as Session, new Uint8Array(message), isBinary);
+        const connection = socket.getUserData().c;
+        front.onMessage(connection.session as Session, new Uint8Array(message), isBinary);
+        if (connection.token !== null) connection.token = null;
       },
       drain: (socket) => front.onDrain(socket.getUserData().c.session as Session),
       pong: (socket) => front.onPong(socket.getUserData().c.session as Session),
