@@ -541,6 +541,24 @@ export const CROSS_CHECKS: readonly CrossCheck[] = [
     holds: ({ httpBatchMessagesMax, httpPendingMax }) => httpBatchMessagesMax <= httpPendingMax,
   },
   {
+    settings: ['tlsCertFile', 'tlsKeyFile'],
+    must: 'tlsCertFile and tlsKeyFile must be given together',
+    because: 'a certificate is of no use without its key',
+    holds: ({ tlsCertFile, tlsKeyFile }) => (tlsCertFile === '') === (tlsKeyFile === ''),
+  },
+  {
+    settings: ['tlsServerNames', 'tlsCertFile'],
+    must: 'tlsServerNames must not be given without tlsCertFile',
+    because: 'who asks for no name, or another one, gets that',
+    holds: ({ tlsServerNames, tlsCertFile }) => tlsServerNames.length === 0 || tlsCertFile !== '',
+  },
+  {
+    settings: ['tlsPassphraseFile', 'tlsKeyFile'],
+    must: 'tlsPassphraseFile must not be given without tlsKeyFile',
+    because: 'there would be no key to decrypt',
+    holds: ({ tlsPassphraseFile, tlsKeyFile }) => tlsPassphraseFile === '' || tlsKeyFile !== '',
+  },
+  {
     settings: ['drainWindowMs', 'drainDeadlineMs'],
     must: 'drainWindowMs must be at most drainDeadlineMs',
     because: 'clients would be closed before their slot comes',

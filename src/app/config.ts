@@ -6,6 +6,7 @@
 import { parseServiceRules } from '../lane/services/service-config.ts';
 import { parseTopicRules, type TopicRule } from '../lane/topic-config.ts';
 import { parseDefinitions } from '../lane/workflows/definition.ts';
+import { loadTls } from '../transport/tls-files.ts';
 import { authProblems } from './auth-checks.ts';
 import { renderHelp } from './config-docs.ts';
 import {
@@ -30,6 +31,8 @@ export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Text of a file; throws if it cannot be read. */
   readonly readFile: (path: string) => string;
+  /** For certificates; default: now. */
+  readonly nowMs?: number;
 }
 
 export interface LoadedConfig {
@@ -51,6 +54,8 @@ const CLIENT_VARIABLES = ['RELAY_URL', 'RELAY_TOKEN'];
 const SERVICE_LINK = /^RELAY_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$/;
 const SERVICE_LINK_VALUE = /^(tcp|udp|sctp):\/\//;
 
+const TLS_SETTING_NAMES = ['tlsCertFile', 'tlsKeyFile', 'tlsPassphraseFile', 'tlsServerNames'] as const;
+
 const NAME_BY_FLAG = new Map(SETTING_NAMES.map((name) => [flagName(name), name]));
 const KNOWN_FLAGS = [...NAME_BY_FLAG.keys(), CONFIG_FLAG, '--help'];
 const NAME_BY_VARIABLE = new Map(SETTING_NAMES.map((name) => [environmentName(name), name]));
@@ -63,7 +68,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   if (path !== undefined && path !== '') applyFile(path, input.readFile, draft);
   applyEnvironment(input.env, draft);
   for (const { name, text, origin } of flags.values) draft.setText(name, text, origin);
-  const config = draft.finish();
+  const config = draft.finish(input.nowMs ?? Date.now());
   return { config, problems: draft.problems, help: flags.help ? renderHelp() : null, origins: draft.origins };
 }
 
@@ -93,7 +98,7 @@ class Draft {
     this.#invalid.add(name);
   }
 
-  finish(): RelayConfig | null {
+  finish(nowMs: number): RelayConfig | null {
     const config = this.#values as unknown as RelayConfig;
     this.#checkTopics(config);
     this.#checkServices(config);
@@ -106,6 +111,8 @@ class Draft {
         this.#readFile,
       ),
     );
+    if (!TLS_SETTING_NAMES.some((name) => this.#invalid.has(name)))
+      this.problems.push(...loadTls(config, this.#readFile, nowMs).problems);
     for (const { settings, must, because, holds } of CROSS_CHECKS) {
       if (settings.some((name) => this.#invalid.has(name)) || holds(config)) continue;
       const facts = settings.map((name) => `${name}=${valueText(name, config[name])} (${this.#originOf(name)})`).join(', ');

@@ -85,13 +85,7 @@ export function relayReadings(relay: Relay): MetricReading[] {
       values: [{ value }],
     });
   }
-  readings.push({
-    name: 'relay_http_bodies_refused_total',
-    type: 'counter',
-    help: 'Requests answered 503: httpBodiesBytesMax',
-    values: [{ value: relay.httpBodiesRefused }],
-  });
-  readings.push(...authReadings(relay.auth), {
+  readings.push(...serverReadings(relay), ...authReadings(relay.auth), {
     name: 'relay_ops_refused_total',
     type: 'counter',
     help: 'Requests to the ops port turned away: no opsToken or another one, or what a web page would have sent',
@@ -179,6 +173,51 @@ export function relayReadings(relay: Relay): MetricReading[] {
     perLane('relay_lane_heartbeat_age_seconds', 'gauge', 'Time since the last heartbeat seen', (lane) => lane.silentMs / 1_000);
   }
   return readings;
+}
+
+/** What the public port counts itself. */
+function serverReadings({ server, tls }: Relay): MetricReading[] {
+  const counter = (name: string, help: string, value: number): MetricReading => ({
+    name,
+    type: 'counter',
+    help,
+    values: [{ value }],
+  });
+  return [
+    counter('relay_http_bodies_refused_total', 'Requests answered 503: httpBodiesBytesMax', server.httpBodiesRefused),
+    counter('relay_http_bodies_timed_out_total', 'Requests answered 408: httpBodyTimeoutMs', server.httpBodiesTimedOut),
+    counter(
+      'relay_http_malformed_total',
+      'Requests answered 400 for their head: two lengths, and the like',
+      server.requestsMalformed,
+    ),
+    {
+      name: 'relay_http_connections',
+      type: 'gauge',
+      help: 'Connections that are no WebSocket, or not yet',
+      values: [{ value: server.httpConnections }],
+    },
+    counter(
+      'relay_http_connections_refused_total',
+      'Connections closed at once: httpConnectionsMax',
+      server.httpConnectionsRefused,
+    ),
+    counter('relay_origins_refused_total', 'Upgrades and requests answered 403: allowedOrigins', server.originsRefused),
+    {
+      name: 'relay_tls_certificate_expires_seconds',
+      type: 'gauge',
+      help: 'Until the first certificate of a chain ends; by `server_name`, which is empty for the one for everybody. Only with TLS',
+      values: (tls?.expirySeconds() ?? []).map(({ serverName, seconds }) => ({
+        labels: { server_name: serverName },
+        value: seconds,
+      })),
+    },
+    counter(
+      'relay_tls_reloads_failed_total',
+      'Times that new certificates could not be used and the old ones stayed',
+      tls?.failedReloads ?? 0,
+    ),
+  ];
 }
 
 /** Seconds: from what a socket write takes to what nobody waits for. */

@@ -10,6 +10,7 @@ import { Front, type SessionEvent } from '../front/front.ts';
 import { HttpGateway } from '../front/http-gateway.ts';
 import { InlineLanes } from '../pool/inline-lanes.ts';
 import { autoLaneCount, type LaneEvent, LanePool } from '../pool/lane-pool.ts';
+import { CONNECT_PATH } from '../protocol/types.ts';
 import { observeGcPauses } from '../telemetry/gc-pauses.ts';
 import { isWindow } from '../telemetry/latency-windows.ts';
 import { isStage } from '../telemetry/stages.ts';
@@ -25,6 +26,7 @@ import { OpsStateReader } from './ops-state.ts';
 import { RelayAdmin } from './relay-admin.ts';
 import { RelayAuth } from './relay-auth.ts';
 import { relayMetrics } from './relay-metrics.ts';
+import { RelayTls, type TlsEvent } from './relay-tls.ts';
 import { asksWho } from './settings/auth.ts';
 import { RelayTelemetry } from './telemetry.ts';
 
@@ -41,6 +43,8 @@ export interface RelayHooks {
   readonly onAuthEvent?: (event: AuthEvent) => void;
   /** A file that cannot be written: told once, and the relay goes on without it. */
   readonly onLogFailure?: (path: string, error: Error) => void;
+  /** Certificates that end soon, were replaced, or could not be. */
+  readonly onTls?: (event: TlsEvent) => void;
   /** The lanes' thread entry; fault tests bring their own. */
   readonly laneWorkerUrl?: URL;
 }
@@ -54,7 +58,9 @@ export class Relay {
   readonly telemetry: RelayTelemetry;
   readonly lanes: LanePool | InlineLanes;
   readonly laneCount: number;
-  readonly #server: UwsServer;
+  readonly server: UwsServer;
+  /** Null: no TLS. */
+  readonly tls: RelayTls | null;
   readonly #ops: OpsServer | null;
   readonly #opsState: OpsStateReader;
   readonly #healthTopic: HealthTopic;
@@ -102,6 +108,10 @@ export class Relay {
           );
     this.front = new Front(frontOptions(config), this.lanes, systemClock, this.auth);
     this.front.onSession = hooks.onSession ?? null;
+    this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock, this.auth?.authenticator ?? null);
+    // Before all that has timers: what throws here leaves nothing behind that runs.
+    this.tls = config.tlsCertFile === '' ? null : new RelayTls(config, systemClock, hooks.onTls);
+    this.server = new UwsServer(config, this.front, this.gateway, systemClock, this.tls?.certificates);
     const { lanes } = this;
     this.telemetry = new RelayTelemetry(
       systemClock,
@@ -112,8 +122,6 @@ export class Relay {
     this.#healthTopic = new HealthTopic(this.front);
     this.#latencyLog = config.latencyLogFile === '' ? null : new LatencyLogFile(config.latencyLogFile, hooks.onLogFailure);
     if (this.#latencyLog !== null) void this.telemetry.logTo((line) => this.#latencyLog?.write(line));
-    this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock, this.auth?.authenticator ?? null);
-    this.#server = new UwsServer(config, this.front, this.gateway);
     this.#opsState = new OpsStateReader(this, systemClock);
     this.#ops =
       config.opsPort === 0
@@ -141,13 +149,15 @@ export class Relay {
       this.front.tick();
       this.lanes.tick();
       this.gateway.tick();
+      this.server.tick();
+      this.tls?.tick();
       this.telemetry.tick();
       this.auth?.tick();
       this.#healthTopic.tick(this.health());
       this.#opsState.tick();
     }, TICK_MS);
     try {
-      this.port = await this.#server.listen();
+      this.port = await this.server.listen();
       if (this.#ops !== null) this.opsPort = await this.#ops.listen();
     } catch (error) {
       await this.#stop();
@@ -156,8 +166,9 @@ export class Relay {
     this.#state = 'ready';
   }
 
-  /** Reads again what may change while the relay runs: keys, and the operators' token. What is not valid changes nothing; all that is wrong is returned. */
+  /** Reads again what may change while the relay runs: certificates (which tell by `onTls`), keys, and the operators' token. What is not valid changes nothing; all that is wrong is returned. */
   async reload(): Promise<readonly string[]> {
+    this.#reloadCertificates();
     const { token, problem } = readOpsToken(this.config, readText);
     if (problem === null) this.#opsToken = token;
     const keyProblems = (await this.auth?.reload()) ?? [];
@@ -172,8 +183,15 @@ export class Relay {
     return this.#ops?.refusedCount ?? 0;
   }
 
-  get httpBodiesRefused(): number {
-    return this.#server.httpBodiesRefused;
+  /** Where clients find it, as far as this host knows. */
+  get url(): string {
+    const host = this.config.host.includes(':') ? `[${this.config.host}]` : this.config.host;
+    return `${this.tls === null ? 'ws' : 'wss'}://${host}:${this.port}${CONNECT_PATH}`;
+  }
+
+  /** Reads the certificates again; what comes of it goes to `onTls`. For new connections only, and never worse than before. */
+  #reloadCertificates(): void {
+    this.tls?.reload((certificates) => this.server.replaceCertificates(certificates));
   }
 
   get laneUtilisation(): readonly number[] {
@@ -211,7 +229,7 @@ export class Relay {
     this.gateway.close();
     this.#opsState.close();
     this.#healthTopic.stop();
-    this.#server.close();
+    this.server.close();
     await this.lanes.close();
     this.telemetry.close();
     await this.#latencyLog?.close();

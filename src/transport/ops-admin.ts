@@ -19,7 +19,6 @@ export interface AdminSources {
 
 export const ADMIN_BODY_BYTES_MAX = 16_384;
 /** One request per connection (this uWS accepts two different Content-Length headers), and nothing of a refused one is read. */
-const LAST = { isLast: true } as const;
 
 export function routeAdmin(
   app: UwsApp,
@@ -36,9 +35,9 @@ export function routeAdmin(
     const refusal = check('admin', request);
     if (refusal !== null) return refuse(response, refusal);
     const type = request.getHeader('content-type').split(';', 1)[0]?.trim().toLowerCase();
-    if (type !== JSON_TYPE) return answer(response, 415, TEXT, `the Content-Type must be ${JSON_TYPE}\n`, LAST);
+    if (type !== JSON_TYPE) return answer(response, 415, TEXT, `the Content-Type must be ${JSON_TYPE}\n`);
     readJson(response, (value) => {
-      const say = ({ status, body }: AdminAnswer): void => answer(response, status, JSON_TYPE, JSON.stringify(body), LAST);
+      const say = ({ status, body }: AdminAnswer): void => answer(response, status, JSON_TYPE, JSON.stringify(body));
       answerLater(response, 'the result', sources.revoke(value), say);
     });
   });
@@ -46,11 +45,11 @@ export function routeAdmin(
     ['/admin/revocations', 'GET'],
     ['/admin/revoke', 'POST'],
   ] as const)
-    app.any(path, (response) => answer(response, 405, TEXT, `use ${method}\n`, { headers: [['Allow', method]], ...LAST }));
+    app.any(path, (response) => answer(response, 405, TEXT, `use ${method}\n`, [['Allow', method]]));
 }
 
 export function refuse(response: UwsResponse, { status, text, headers }: OpsRefusal): void {
-  answer(response, status, TEXT, text, { headers, ...LAST });
+  answer(response, status, TEXT, text, headers);
 }
 
 function readJson(response: UwsResponse, use: (value: unknown) => void): void {
@@ -64,15 +63,14 @@ function readJson(response: UwsResponse, use: (value: unknown) => void): void {
     if (isOver) return;
     bytes += chunk.byteLength;
     isOver = isLast || bytes > ADMIN_BODY_BYTES_MAX;
-    if (bytes > ADMIN_BODY_BYTES_MAX)
-      return answer(response, 413, TEXT, `the body may have ${ADMIN_BODY_BYTES_MAX} bytes\n`, LAST);
+    if (bytes > ADMIN_BODY_BYTES_MAX) return answer(response, 413, TEXT, `the body may have ${ADMIN_BODY_BYTES_MAX} bytes\n`);
     chunks.push(Buffer.from(chunk.slice(0))); // The chunk is gone when this returns.
     if (!isLast) return;
     let value: unknown;
     try {
       value = JSON.parse(Buffer.concat(chunks).toString('utf8'));
     } catch {
-      return answer(response, 400, TEXT, 'the body is no JSON\n', LAST);
+      return answer(response, 400, TEXT, 'the body is no JSON\n');
     }
     use(value);
   });

@@ -7,23 +7,18 @@ export const JSON_TYPE = 'application/json';
 
 export type Headers = readonly (readonly [name: string, value: string])[];
 
-export interface AnswerOptions {
-  readonly headers?: Headers;
-  /** The connection ends with it: what may still come over it was not read. */
-  readonly isLast?: boolean;
-}
-
 export function answer(
   response: UwsResponse,
   status: number,
   contentType: string,
   body: string | Uint8Array,
-  { headers = [], isLast = false }: AnswerOptions = {},
+  headers: Headers = [],
 ): void {
   response.cork(() => {
     response.writeStatus(statusLine(status)).writeHeader('Content-Type', contentType).writeHeader('Cache-Control', 'no-store');
+    response.writeHeader('X-Content-Type-Options', 'nosniff');
     for (const [name, value] of headers) response.writeHeader(name, value);
-    response.end(body, isLast);
+    response.end(body, true); // One request per connection, as on the public port: what hides behind a body is read by nobody.
   });
 }
 

@@ -48,7 +48,6 @@ const PAGE_HEADERS: readonly (readonly [name: string, value: string])[] = [
     'Content-Security-Policy',
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   ],
-  ['X-Content-Type-Options', 'nosniff'],
   ['X-Frame-Options', 'DENY'],
   ['Referrer-Policy', 'no-referrer'],
   ['Cross-Origin-Opener-Policy', 'same-origin'],
@@ -103,17 +102,15 @@ export class OpsServer {
         answer(response, 200, 'text/plain; version=0.0.4; charset=utf-8', text),
       ),
     );
-    this.#get('/ops/state', (response) =>
-      answer(response, 200, JSON_TYPE, JSON.stringify(sources.state()), { headers: PAGE_HEADERS }),
-    );
+    this.#get('/ops/state', (response) => answer(response, 200, JSON_TYPE, JSON.stringify(sources.state()), PAGE_HEADERS));
     // Relative addresses in the page need the slash.
-    this.#get('/ops', (response) => answer(response, 308, TEXT, 'see /ops/\n', { headers: [['Location', '/ops/']] }));
+    this.#get('/ops', (response) => answer(response, 308, TEXT, 'see /ops/\n', [['Location', '/ops/']]));
     this.#get('/ops/*', (response, request) => {
       const name = request.getUrl().slice('/ops/'.length); // Now: the request is gone when the files are there.
       answerLater(response, 'the ops page', sources.page(), (files) => {
         const file = files.get(name);
         if (file === undefined) answer(response, 404, TEXT, WHAT_IS_HERE);
-        else answer(response, 200, file.contentType, file.body, { headers: PAGE_HEADERS });
+        else answer(response, 200, file.contentType, file.body, PAGE_HEADERS);
       });
     });
     routeAdmin(this.#app, sources.admin, (access, request) => this.#check(access, request));
