@@ -4,6 +4,8 @@
  * Thread: front only. Fields are plain and few: there are 10,000 of these and the fan-out touches them for every delivery.
  */
 import type { Member } from './hub.ts';
+import type { HeldMessages } from './limits/held-messages.ts';
+import type { SessionLimits } from './limits/session-limits.ts';
 import type { Connection } from './ports.ts';
 import type { SendQueue } from './send-queue.ts';
 
@@ -15,6 +17,8 @@ export type SessionState =
   | { readonly name: 'leaving' }
   /** Out of the hub; the closing handshake is under way and ends by force at the deadline. */
   | { readonly name: 'closing'; readonly deadlineMs: number }
+  /** The connection is gone, and what it sent before that is still to be done. Gets nothing any more. */
+  | { readonly name: 'departing'; readonly closeCode: number }
   | { readonly name: 'closed' };
 
 export const OPEN: SessionState = { name: 'open' };
@@ -43,6 +47,14 @@ export class Session {
   /** Stamp of the ping that is not answered yet; 0: none. */
   pingSentUs = 0;
 
+  /** The turn of the event loop in which something of it was handled last, and what of its share is left. */
+  turn = 0;
+  turnCommandsLeft = 0;
+  /** Not null: what it sent and was not handled yet; what it sends is kept behind that. */
+  held: HeldMessages | null = null;
+  /** Null while there is nothing to know. */
+  limits: SessionLimits | null = null;
+
   /** Frames of the current drain, in order: the first apart, since most sessions get one. Views of ring memory, sent before it is freed. */
   firstFrame: Uint8Array | null = null;
   readonly moreFrames: Uint8Array[] = [];
@@ -58,6 +70,11 @@ export class Session {
     this.state = state;
     this.lastSeenMs = nowMs;
     this.nextPingMs = nextPingMs;
+  }
+
+  /** Nothing of it is handled any more. */
+  get hasEnded(): boolean {
+    return this.state.name === 'closing' || this.state.name === 'closed';
   }
 
   /** In the hub: gets what is published. */

@@ -1,0 +1,173 @@
+/**
+ * Turns: how much of what clients send is handled in one turn of the event loop, and in which order the rest.
+ *
+ * Thread: front only. A WebSocket message of 96 KiB may hold 48,000 commands, and a socket may bring half a megabyte at once. Whoever waits for the front
+ * waits for all of that; so a connection has a share of each turn, and all together have a bound. What is over it is copied, and handled in later turns,
+ * a few commands of each connection after the other. A connection's own commands keep their order.
+ *
+ * `schedule` runs a step at the end of the turn, never inside the caller: setImmediate, or what a test says.
+ */
+import type { Session } from '../session.ts';
+import { HELD_MESSAGE_BYTES, HeldMessages } from './held-messages.ts';
+
+export interface TurnOptions {
+  readonly commandsPerTurnMax: number;
+  readonly commandsPerTurnTotalMax: number;
+  readonly commandsWaitingBytesMax: number;
+  readonly commandsWaitingBytesTotalMax: number;
+  readonly greetingBytesMax: number;
+}
+
+/** Which bound of the waiting bytes was met. */
+export type HoldBound = 'commandsWaitingBytesMax' | 'commandsWaitingBytesTotalMax' | 'greetingBytesMax';
+
+/** Commands of one connection before the next one has its go. */
+const ROUND_COMMANDS = 32;
+
+export class Turns {
+  readonly #options: TurnOptions;
+  readonly #schedule: (step: () => void) => void;
+  readonly #handle: (session: Session, held: HeldMessages) => void;
+  readonly #finish: () => void;
+  /** Sessions with something to handle; who was served last stands last. */
+  readonly #waiting = new Set<Session>();
+  readonly #rested: Session[] = [];
+  #heldBytes = 0;
+  #turn = 1;
+  #isScheduled = false;
+  /** Of this turn, for all. */
+  #commandsLeft: number;
+  /** Of the session's go in a round. */
+  #roundLeft = Number.POSITIVE_INFINITY;
+
+  /** `handle` goes through a session's held messages while `mayHandle`, and says so by `advance`; `finish` comes after the last one of a turn. */
+  constructor(
+    options: TurnOptions,
+    schedule: (step: () => void) => void,
+    handle: (session: Session, held: HeldMessages) => void,
+    finish: () => void,
+  ) {
+    this.#options = options;
+    this.#schedule = schedule;
+    this.#handle = handle;
+    this.#finish = finish;
+    this.#commandsLeft = options.commandsPerTurnTotalMax;
+  }
+
+  /** Of all sessions. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+  /** Sessions that wait for their next turn. */
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
+  /** Hot. Something of this session is about to be handled: its share of this turn begins, if it has not. */
+  enter(session: Session): void {
+    if (session.turn === this.#turn) return;
+    session.turn = this.#turn;
+    session.turnCommandsLeft = session.internal ? Number.POSITIVE_INFINITY : this.#options.commandsPerTurnMax;
+    this.#endTurnLater();
+  }
+
+  /** Hot. */
+  mayHandle(session: Session): boolean {
+    if (session.held !== null && session.held.isBlocked) return false;
+    return session.turnCommandsLeft > 0 && ((this.#commandsLeft > 0 && this.#roundLeft > 0) || session.internal);
+  }
+
+  /** Hot. `commands`: one, or more where it costs more. */
+  spend(session: Session, commands: number): void {
+    session.turnCommandsLeft -= commands;
+    this.#commandsLeft -= commands;
+    this.#roundLeft -= commands;
+  }
+
+  /** Of what the session has held, the first message is handled up to `at`. */
+  advance(held: HeldMessages, at: number): void {
+    const before = held.heldBytes;
+    held.handledTo(at);
+    this.#heldBytes -= before - held.heldBytes;
+  }
+
+  /**
+   * Keeps `bytes[start, end)` for later, behind what is kept already. The bound that it would break, or null: then it is kept, and is handled in a later
+   * turn, or, where the session's messages are blocked, after `release`.
+   */
+  hold(session: Session, bytes: Uint8Array, start: number, end: number, stampUs: number): HoldBound | null {
+    const { commandsWaitingBytesMax, commandsWaitingBytesTotalMax, greetingBytesMax } = this.#options;
+    const cost = end - start + HELD_MESSAGE_BYTES;
+    const ownBytes = (session.held?.heldBytes ?? 0) + cost;
+    if (!session.isLive && ownBytes > greetingBytesMax) return 'greetingBytesMax';
+    if (ownBytes > commandsWaitingBytesMax) return 'commandsWaitingBytesMax';
+    if (this.#heldBytes + cost > commandsWaitingBytesTotalMax) return 'commandsWaitingBytesTotalMax';
+    const held = (session.held ??= new HeldMessages());
+    held.push(bytes, start, end, stampUs);
+    this.#heldBytes += cost;
+    if (!held.isBlocked) this.#wait(session);
+    return null;
+  }
+
+  /** From now on what the session sends is kept until `release`, whatever its share of the turn. */
+  block(session: Session): void {
+    session.held ??= new HeldMessages();
+    session.held.isBlocked = true;
+    this.#waiting.delete(session);
+  }
+
+  release(session: Session): void {
+    const { held } = session;
+    if (held === null) return;
+    held.isBlocked = false;
+    if (held.isEmpty) session.held = null;
+    else this.#wait(session);
+  }
+
+  /** The session is gone, and what it has sent with it. */
+  forget(session: Session): void {
+    if (session.held === null) return;
+    this.#heldBytes -= session.held.heldBytes;
+    session.held = null;
+    this.#waiting.delete(session);
+  }
+
+  #wait(session: Session): void {
+    this.#waiting.add(session);
+    this.#endTurnLater();
+  }
+
+  #endTurnLater(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#schedule(this.#endTurn);
+  }
+
+  readonly #endTurn = (): void => {
+    this.#isScheduled = false;
+    this.#turn++;
+    this.#commandsLeft = this.#options.commandsPerTurnTotalMax;
+    if (this.#waiting.size === 0) return;
+    // Who is added again is met again: rounds. What is left over stands in front of who has had his share.
+    for (const session of this.#waiting) {
+      if (this.#commandsLeft <= 0) break;
+      this.#waiting.delete(session);
+      this.#serve(session);
+    }
+    for (const session of this.#rested) if (session.held !== null) this.#wait(session);
+    this.#rested.length = 0;
+    this.#finish();
+  };
+
+  #serve(session: Session): void {
+    const held = session.held as HeldMessages;
+    this.enter(session);
+    this.#roundLeft = ROUND_COMMANDS;
+    this.#handle(session, held);
+    this.#roundLeft = Number.POSITIVE_INFINITY;
+    if (session.held !== held || held.isBlocked) return; // It was closed on the way, or waits for something else now.
+    if (held.isEmpty) session.held = null;
+    else if (session.turnCommandsLeft > 0) this.#waiting.add(session);
+    else this.#rested.push(session);
+  }
+}

@@ -1,0 +1,30 @@
+/** What the front tells whoever keeps an audit log. Never payloads, never tokens. */
+export type SecurityEvent =
+  | { readonly kind: 'connected'; readonly session: number; readonly address: string; readonly origin: string }
+  | {
+      readonly kind: 'authenticated';
+      readonly session: number;
+      readonly subject: string;
+      readonly tokenId: string | null;
+      readonly address: string;
+    }
+  | {
+      readonly kind: 'authenticationFailed';
+      readonly session: number;
+      readonly address: string;
+      readonly code: string;
+      readonly reason: string;
+    }
+  | { readonly kind: 'refreshed'; readonly session: number; readonly subject: string; readonly tokenId: string | null }
+  /** FORBIDDEN for want of a right. */
+  | { readonly kind: 'denied'; readonly session: number; readonly subject: string; readonly right: string; readonly name: string }
+  | { readonly kind: 'revoked'; readonly session: number; readonly subject: string; readonly tokenId: string | null }
+  /** Disconnected with 4102. */
+  | {
+      readonly kind: 'rateLimited';
+      readonly session: number;
+      readonly subject: string;
+      readonly address: string;
+      readonly limit: string;
+    }
+  | { readonly kind: 'disconnected'; readonly session: number; readonly code: number };
