@@ -35,10 +35,9 @@ ${END}`;
 
 function renderFrame(spec: MessageSpec, frame: GoldenFrame): string {
   const rows = frame.fields.map((field) => `| \`${hex(fieldBytes(field))}\` | ${field[1].replaceAll('|', '\\|')} |`);
-  const later = spec.supported ? '' : ' Reserved for a later release.';
   return `### ${spec.type} ${frame.name}
 
-Sent by the ${spec.sender}.${later} \`${hex(frameBytes(frame))}\`
+Sent by the ${spec.sender}. \`${hex(frameBytes(frame))}\`
 
 | bytes | meaning |
 |---|---|

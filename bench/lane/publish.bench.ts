@@ -1,4 +1,4 @@
-/** Question: what does a publish cost inside a lane, rings included, on one thread? Not: threads, sockets. */
+/** Question: what does a publish cost inside a lane, rings and rights included, on one thread? Not: threads, sockets. */
 
 import { laneOptions } from '../../src/app/config.ts';
 import { DEFAULTS } from '../../src/app/config-table.ts';
@@ -7,6 +7,7 @@ import { LANE_METRICS_BYTES, LaneMetric } from '../../src/lane/lane-metrics.ts';
 import { DEFAULT_TOPIC_CONFIG, type TopicRule } from '../../src/lane/topic-config.ts';
 import { LaneRunner } from '../../src/pool/lane-runner.ts';
 import { pack } from '../../src/protocol/codec.ts';
+import type { GrantClaims } from '../../src/protocol/grants.ts';
 import { commandRecord, IngressKind, withNumbers } from '../../src/protocol/records.ts';
 import { createRing } from '../../src/shm/ring-layout.ts';
 import { RingConsumer, RingProducer } from '../../src/shm/spsc-ring.ts';
@@ -18,7 +19,8 @@ const ROUNDS = param('rounds', { smoke: 1, full: 7 });
 const TOPICS = 1_000;
 const BATCH = 64;
 
-function run(label: string, rules: readonly TopicRule[]): void {
+/** A session a topic, as rooms have them. `claims`: what each may do; null, everything. */
+function run(label: string, rules: readonly TopicRule[], claims: GrantClaims | null = null): void {
   const ingress = createRing(1_048_576);
   const egress = createRing(4_194_304);
   const producer = new RingProducer(ingress);
@@ -38,19 +40,22 @@ function run(label: string, rules: readonly TopicRule[]): void {
     metrics,
     drain,
   );
-  const command = (topic: string, message: unknown[]): Uint8Array => {
+  const command = (session: number, topic: string, message: unknown[]): Uint8Array => {
     const name = new TextEncoder().encode(topic);
-    return commandRecord(1, hashBytes(name, 0, name.length), 0, pack(message));
+    return commandRecord(session, hashBytes(name, 0, name.length), 0, pack(message));
   };
   const write = (kind: number, payload: Uint8Array): void => {
     if (!producer.tryWrite(kind, payload)) throw new Error('ingress full');
   };
-  write(IngressKind.SESSION_OPEN, withNumbers(1, null, pack({ id: 'bench', client: null })));
-  const publishes = Array.from({ length: TOPICS }, (_, index) => `room.${index}`).map((topic) => {
-    write(IngressKind.COMMAND, command(topic, [3, 1, topic, null]));
+  const facts = { id: 'bench', client: null, ...(claims === null ? {} : { grants: claims }) };
+  const publishes = Array.from({ length: TOPICS }, (_, index) => {
+    const topic = `room.${index}`;
+    const session = index + 1;
+    write(IngressKind.SESSION_OPEN, withNumbers(session, null, pack(facts)));
+    write(IngressKind.COMMAND, command(session, topic, [3, 1, topic, null]));
     lane.run(0);
     drain();
-    return command(topic, [2, 1, topic, null, new Uint8Array(64)]);
+    return command(session, topic, [2, 1, topic, null, new Uint8Array(64)]);
   });
   const elapsed: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
@@ -71,3 +76,5 @@ function run(label: string, rules: readonly TopicRule[]): void {
 
 run('publish through a lane, history of 100', [{ match: '>', history: DEFAULT_TOPIC_CONFIG.history }]);
 run('publish through a lane, no history', [{ match: '>', history: { count: 0 } }]);
+const claims: GrantClaims = { pub: ['room.*', 'user.a.>'], sub: { allow: ['room.*', 'news.>'], deny: ['room.secret'] } };
+run('publish through a lane, no history, rights asked for', [{ match: '>', history: { count: 0 } }], claims);

@@ -15,7 +15,7 @@ import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/log.ts';
 import { autoOrInteger, host, integer, list, path, type Setting, toggle, word } from './setting.ts';
 import { AUDIT_SETTINGS } from './settings/audit.ts';
 import { AUTH_SETTINGS } from './settings/auth.ts';
-import { LIMIT_SETTINGS } from './settings/limits.ts';
+import { LIMIT_CHECKS, LIMIT_SETTINGS } from './settings/limits.ts';
 import { TLS_SETTINGS } from './settings/tls.ts';
 
 export const LANES_MAX = 16;
@@ -546,6 +546,7 @@ export const CROSS_CHECKS: readonly CrossCheck[] = [
     because: 'clients would be closed before their slot comes',
     holds: ({ drainWindowMs, drainDeadlineMs }) => drainWindowMs <= drainDeadlineMs,
   },
+  ...LIMIT_CHECKS,
 ];
 
 function isWildcard(address: string): boolean {

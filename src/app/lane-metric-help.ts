@@ -14,6 +14,8 @@ export const LANE_METRIC_HELP: Readonly<Record<LaneMetricName, string>> = {
   recoveriesEvicted: 'Recoveries refused: part of what was missed is gone',
   recoveriesTooMany: 'Recoveries refused: recoveryMessagesMax or recoveryBytesMax',
   recoveriesOffsetAhead: 'Recoveries refused: a position that was never given out',
+  recoveriesForbidden: 'Recoveries refused: no right to read the history',
+  denied: 'Commands answered FORBIDDEN for want of a right',
   messagesReplayed: 'Messages sent again from history',
   topicsEvictedIdle: 'Topics forgotten: topicIdleMs, or topicsMax',
   topicsRefused: 'Commands answered LIMIT: topicsMax',

@@ -6,6 +6,7 @@
 import { systemClock } from '../base/clock.ts';
 import { Front, type SessionEvent } from '../front/front.ts';
 import { HttpGateway } from '../front/http-gateway.ts';
+import type { LoadChange } from '../front/limits/load-shedding.ts';
 import { InlineLanes } from '../pool/inline-lanes.ts';
 import { autoLaneCount, type LaneEvent, LanePool } from '../pool/lane-pool.ts';
 import { observeGcPauses } from '../telemetry/gc-pauses.ts';
@@ -17,6 +18,7 @@ import { frontOptions, httpOptions, laneOptions, type RelayConfig } from './conf
 import { healthOf, type RelayHealth } from './health.ts';
 import { HealthTopic } from './health-topic.ts';
 import { LatencyLogFile } from './latency-log-file.ts';
+import { LoadProbe } from './load-probe.ts';
 import { opsPageFiles } from './ops-page.ts';
 import { OpsStateReader } from './ops-state.ts';
 import { relayMetrics } from './relay-metrics.ts';
@@ -29,6 +31,8 @@ export interface RelayHooks {
   readonly onLaneEvent?: (event: LaneEvent) => void;
   /** Connections, as they come and go. */
   readonly onSession?: (event: SessionEvent) => void;
+  /** It begins or ceases to refuse new work. */
+  readonly onLoadChange?: (change: LoadChange) => void;
   /** A file that cannot be written: told once, and the relay goes on without it. */
   readonly onLogFailure?: (path: string, error: Error) => void;
   /** The lanes' thread entry; fault tests bring their own. */
@@ -83,6 +87,7 @@ export class Relay {
           );
     this.front = new Front(frontOptions(config), this.lanes, systemClock);
     this.front.onSession = hooks.onSession ?? null;
+    this.front.onLoadChange = hooks.onLoadChange ?? null;
     const { lanes } = this;
     this.telemetry = new RelayTelemetry(
       systemClock,
@@ -116,7 +121,9 @@ export class Relay {
   /** Listens; the ports that were given out are in `port` and `opsPort`. Rejects where a port is taken. */
   async start(): Promise<void> {
     this.lanes.start(this.front.laneEvents);
+    const loadProbe = new LoadProbe(systemClock, TICK_MS);
     this.#ticker = setInterval(() => {
+      this.front.sampleLoad(loadProbe.sample());
       this.front.tick();
       this.lanes.tick();
       this.gateway.tick();

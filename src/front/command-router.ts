@@ -18,14 +18,20 @@ import type { FrontContext } from './front-context.ts';
 import { laneIndexOf } from './lane-replay.ts';
 import type { PatternCommands } from './pattern-commands.ts';
 import type { Session } from './session.ts';
+import type { SessionSecurity } from './session-security.ts';
+
+/** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
+const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export class CommandRouter {
   readonly #front: FrontContext;
   readonly #patterns: PatternCommands;
+  readonly #security: SessionSecurity;
 
-  constructor(front: FrontContext, patterns: PatternCommands) {
+  constructor(front: FrontContext, patterns: PatternCommands, security: SessionSecurity) {
     this.#front = front;
     this.#patterns = patterns;
+    this.#security = security;
   }
 
   /** The message at `bytes[start, header.end)`, proven well formed. Throws a RelayError for what is to be answered with one. */
@@ -94,6 +100,9 @@ export class CommandRouter {
             timeUs: BigInt(Math.round(this.#front.clock.nowMs() * 1_000)),
           });
         return;
+      case MessageType.REFRESH:
+        this.#security.refresh(session, header, bytes);
+        return;
       case MessageType.HELLO:
         throw new RelayError('CONFLICT', 'HELLO was said already');
       default: {
@@ -151,6 +160,10 @@ export class CommandRouter {
   /** To every lane for its part of the answer; what names one thing is asked of its lane all the same, so that there is one form of answer. */
   #query(session: Session, header: MessageHeader, bytes: Uint8Array, start: number, field: string, countMax?: number): void {
     this.#nameKind(header, bytes);
+    if (session.grants !== null) {
+      const right = header.type === MessageType.SERVICES ? 'call' : 'start';
+      this.#security.demandAll(session, right, TEXT.decode(bytes.slice(header.keyStart, header.keyEnd)));
+    }
     // Here, because a lane has no way to refuse its part of an answer.
     if (header.type === MessageType.SERVICES) servicesOptions(decodeOptions(bytes, header.bodyStart, header.end));
     const { lanes, queries, metrics } = this.#front;

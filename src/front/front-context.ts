@@ -22,6 +22,7 @@ import type { Turns } from './limits/turns.ts';
 import { PatternRegistry } from './pattern-registry.ts';
 import type { Journal } from './ports.ts';
 import { Registrations } from './registrations.ts';
+import type { SecurityEvent } from './security-events.ts';
 import { CLOSED, type Session } from './session.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -44,6 +45,8 @@ export class FrontContext {
   readonly turns: Turns;
   /** Monotonic time of the last tick: exact enough for timeouts, free to read per message. */
   coarseNowMs: number;
+  /** For the audit log; null without one. */
+  onSecurity: ((event: SecurityEvent) => void) | null = null;
   /** Stamp of the WebSocket message whose commands are being handled. */
   receivedUs = 0;
   /** Monotonic time of the same; read where rates are configured, which the coarse one would make steps of. */
@@ -99,6 +102,12 @@ export class FrontContext {
     this.hub.sendNow(session, packMessage(type, id, ...rest));
   }
 
+  /** A subscription ends because the right to it was taken away. */
+  sendLost(session: Session, sub: number): void {
+    const data = { from: null, to: null, reason: 'FORBIDDEN', epoch: null, offset: 0 };
+    this.hub.sendNow(session, pack([MessageType.EVENT, sub, null, 'lost', data]));
+  }
+
   /** `lane`: null where all of them must have room. */
   refuseOverloaded(lane: number | null): never {
     this.metrics.laneIngressFull++;
@@ -116,11 +125,11 @@ export class FrontContext {
   introduce(session: Session, lane: number): void {
     if ((session.lanesKnown & (1 << lane)) !== 0) return;
     session.lanesKnown |= 1 << lane;
-    this.lanes.write(
-      lane,
-      IngressKind.SESSION_OPEN,
-      withNumbers(session.number, null, pack({ id: session.id, client: session.client })),
-    );
+    this.lanes.write(lane, IngressKind.SESSION_OPEN, withNumbers(session.number, null, this.#sessionFacts(session)));
+  }
+
+  #sessionFacts({ id, name, grants }: Session): Uint8Array {
+    return pack(grants === null ? { id, client: name } : { id, client: name, grants: grants.claims });
   }
 
   /** Ends a session from our side. Its lanes and the hub forget it now; the handshake may take until closeTimeoutMs. */

@@ -49,6 +49,20 @@ export class FrontMetrics {
   slowConsumersDisconnected = 0;
   sessionsCongested = 0;
   lanesReplaced = 0;
+  sessionsAuthenticated = 0;
+  authenticationsFailed = 0;
+  refreshes = 0;
+  refreshesRefused = 0;
+  /** Commands answered TOKEN_EXPIRED. */
+  commandsExpired = 0;
+  /** Connections closed with 4501 when their token's grace time was over. */
+  sessionsExpired = 0;
+  /** Connections closed with 4505. */
+  sessionsRevoked = 0;
+  /** FORBIDDEN for want of a right, judged by the front: patterns, queries, HTTP. */
+  denied = 0;
+  /** Connections closed with 4102: heldBytesMax. */
+  heldOverflows = 0;
 }
 
 /** How many topics the ledger names; what comes after is counted under OTHER_TOPICS. */

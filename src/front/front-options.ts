@@ -13,6 +13,10 @@ export interface FrontOptions extends AdmissionOptions, HubOptions {
   /** Calls in flight per session; over it: LIMIT. */
   readonly callsPendingMax: number;
   readonly presenceBytesMax: number;
+  /** What a session may send while its token or a subscription of it is looked at; over it: close 4102. */
+  readonly heldBytesMax: number;
+  /** After a token's expiry, for a REFRESH; over it: close 4501. */
+  readonly tokenGraceMs: number;
   /** From connect to HELLO; over it: close 4504. */
   readonly helloTimeoutMs: number;
   readonly pingIntervalMs: number;

@@ -23,10 +23,17 @@ import type { DrainPlan, FrontOptions } from './front-options.ts';
 import { Hub, type Member } from './hub.ts';
 import { LaneAgents } from './lane-agents.ts';
 import { LaneRecords } from './lane-records.ts';
+import { FrontLimits } from './limits/front-limits.ts';
+import type { HeldMessages } from './limits/held-messages.ts';
+import type { LoadChange, LoadSample } from './limits/load-shedding.ts';
+import { Offences } from './limits/offences.ts';
+import { Turns } from './limits/turns.ts';
 import { MemoryJournal } from './memory-journal.ts';
 import { PatternCommands } from './pattern-commands.ts';
-import type { Connection, Journal } from './ports.ts';
-import { CLOSED, LEAVING, OPEN, Session } from './session.ts';
+import type { Connection, Identity, Journal } from './ports.ts';
+import type { SecurityEvent } from './security-events.ts';
+import { LEAVING, OPEN, Session } from './session.ts';
+import { expiryOf, type FrontSecurity, SessionSecurity } from './session-security.ts';
 
 const FEATURES = ['history', 'presence', 'patterns', 'idempotency', 'groups', 'services', 'workflows'];
 
@@ -47,19 +54,30 @@ export interface SlowSession {
   readonly policy: string;
 }
 
+/** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
+const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Sessions whose timeouts one tick looks at, at least; and ticks in which all are looked at. */
 const SESSIONS_PER_TICK_MIN = 1_000;
 const TICKS_PER_ROUND = 10;
+/** What a message that is none counts for: it costs an answer, and brings nothing. */
+const MALFORMED_COMMANDS = 2;
 
 export class Front {
   readonly metrics = new FrontMetrics();
   readonly ledger = new DropLedger();
   /** Asked for by a log at level debug; null otherwise, since an address costs more than a small send. */
   onSession: ((event: SessionEvent) => void) | null = null;
+  /** The relay begins or ceases to refuse new work. */
+  onLoadChange: ((change: LoadChange) => void) | null = null;
+  /** What clients may do, and have done: metrics and the HTTP gateway look at it. */
+  readonly limits: FrontLimits;
   readonly #front: FrontContext;
+  readonly #security: SessionSecurity;
   readonly #router: CommandRouter;
   readonly #records: LaneRecords;
   readonly #gate: AdmissionGate;
+  readonly #offences: Offences;
   readonly #header = new MessageHeader();
   #connectionCount = 0;
   #nextSession = 1;
@@ -67,7 +85,14 @@ export class Front {
   #timeoutRound: Iterator<Session>;
   #drain: (DrainPlan & { readonly endsAtMs: number; readonly done: () => void }) | null = null;
 
-  constructor(options: FrontOptions, lanes: Lanes, clock: RelayClock, journal: Journal = new MemoryJournal()) {
+  /** `security`: null for a relay that lets everybody do everything. */
+  constructor(
+    options: FrontOptions,
+    lanes: Lanes,
+    clock: RelayClock,
+    security: FrontSecurity | null = null,
+    journal: Journal = new MemoryJournal(),
+  ) {
     const events = {
       onSlowConsumer: (session: Session) => {
         this.metrics.slowConsumersDisconnected++;
@@ -80,13 +105,24 @@ export class Front {
       nowMs: () => this.#front.coarseNowMs,
     };
     const hub = new Hub(options, events, this.metrics, this.ledger);
-    this.#front = new FrontContext(options, clock, lanes, hub, journal, this.metrics, this.ledger);
+    this.limits = new FrontLimits(options.limits, options.messageBytesMax, this.metrics, clock.monotonicMs());
+    const turns = new Turns(
+      { ...options.limits, heldBytesMax: options.heldBytesMax },
+      options.schedule ?? ((step) => void setImmediate(step)),
+      (session, held) => this.#handleHeld(session, held),
+      () => this.#endHandling(),
+    );
+    this.#front = new FrontContext(options, clock, lanes, hub, journal, this.metrics, this.ledger, this.limits, turns);
+    this.#offences = new Offences(this.#front);
     this.#timeoutRound = this.#front.sessions.values();
-    const patterns = new PatternCommands(this.#front);
-    this.#router = new CommandRouter(this.#front, patterns);
+    this.#security = new SessionSecurity(this.#front, security);
+    const patterns = new PatternCommands(this.#front, this.#security);
+    this.#router = new CommandRouter(this.#front, patterns, this.#security);
     const agents = new LaneAgents(lanes, options.messageBytesMax, (connection) => this.open(connection, true));
-    this.#records = new LaneRecords(this.#front, this.#router, patterns, agents, (agent) => this.onClose(agent, 1006));
-    this.#gate = new AdmissionGate(options, this.metrics, this.#front.coarseNowMs);
+    this.#records = new LaneRecords(this.#front, this.#router, patterns, agents, this.#security, (agent) =>
+      this.onClose(agent, 1006),
+    );
+    this.#gate = new AdmissionGate(options, this.metrics, this.#front.coarseNowMs, this.limits);
   }
 
   /** Where the lanes' records go. */
@@ -126,11 +162,19 @@ export class Front {
   get latencies(): FrontLatencies {
     return this.#front.latencies;
   }
+  /** For the audit log: told of who comes in, who is turned away and why. */
+  set onSecurity(listener: ((event: SecurityEvent) => void) | null) {
+    this.#front.onSecurity = listener;
+  }
   get queryCount(): number {
     return this.#front.queries.count;
   }
   get journal(): Journal {
     return this.#front.journal;
+  }
+  /** Bytes of clients' messages that wait for their turn, or for a decision. */
+  get heldBytes(): number {
+    return this.#front.turns.heldBytes;
   }
   get isDraining(): boolean {
     return this.#drain !== null;
@@ -141,9 +185,9 @@ export class Front {
 
   // ---- connections (called by the transport)
 
-  /** Before the upgrade. `upgrading`: upgrades let through that have not opened yet. */
-  admit(upgrading = 0): Admission {
-    return this.#gate.admit(this.#connectionCount + upgrading, this.isDraining, this.#front.clock.monotonicMs());
+  /** Before the upgrade. `address`: who asks; `upgrading`: upgrades let through that have not opened yet. */
+  admit(address = '', upgrading = 0): Admission {
+    return this.#gate.admit(this.#connectionCount + upgrading, this.isDraining, this.#front.clock.monotonicMs(), address);
   }
 
   open(connection: Connection, internal = false): Session {
@@ -164,15 +208,21 @@ export class Front {
     if (!internal) {
       this.#connectionCount++;
       this.metrics.connectionsOpened++;
+      this.limits.opened(session, this.#front.clock.monotonicMs());
       this.onSession?.({ kind: 'opened', session: number, address: connection.remoteAddress });
+      this.#front.onSecurity?.({
+        kind: 'connected',
+        session: number,
+        address: connection.remoteAddress,
+        origin: connection.origin ?? '',
+      });
     }
     return session;
   }
 
   /** Hot. One WebSocket message: one or more relay messages back to back. `bytes` need not outlive the call. */
   onMessage(session: Session, bytes: Uint8Array, isBinary: boolean): void {
-    const state = session.state.name;
-    if (state === 'closing' || state === 'closed') return;
+    if (session.hasEnded) return;
     session.lastSeenMs = this.#front.coarseNowMs;
     this.metrics.bytesReceived += bytes.length;
     if (!isBinary) return this.#front.close(session, 'TEXT_MESSAGE');
@@ -181,18 +231,68 @@ export class Front {
       this.metrics.messagesOversized++;
       return this.#front.close(session, 'OVERSIZED', { bytes: bytes.length, messageBytesMax });
     }
-    const header = this.#header;
-    this.#front.receivedUs = this.#front.clock.stampUs();
+    const stampUs = this.#front.clock.stampUs();
+    this.#front.turns.enter(session);
     let at = 0;
-    while (at < bytes.length) {
-      this.metrics.messagesReceived++;
-      if (scanMessage(bytes, at, bytes.length, header)) {
-        this.#command(session, header, bytes, at);
-        if (!session.isLive) break;
-      } else if (!this.#onFault(session, header)) break;
-      at = header.end;
+    if (session.held === null) {
+      this.#beginHandling(stampUs);
+      at = this.#handle(session, bytes, 0, bytes.length);
+      this.#endHandling();
     }
+    if (at < bytes.length) this.#hold(session, bytes, at, stampUs);
+  }
+
+  #beginHandling(stampUs: number): void {
+    this.#front.receivedUs = stampUs;
+    if (this.limits.usesRates) this.#front.receivedMs = this.#front.clock.monotonicMs();
+    this.#front.hub.collect();
+  }
+
+  #endHandling(): void {
+    this.#front.hub.sendCollected();
     this.#front.lanes.flush();
+  }
+
+  /** Hot. One relay message of `bytes[at, end)` after the other, as far as the session's turn goes: where it stopped. `end` too where the session has ended. */
+  #handle(session: Session, bytes: Uint8Array, at: number, end: number): number {
+    const header = this.#header;
+    const { turns } = this.#front;
+    while (at < end) {
+      if (!turns.mayHandle(session)) return at;
+      this.metrics.messagesReceived++;
+      if (scanMessage(bytes, at, end, header)) {
+        const start = at;
+        at = header.end; // The command may use the header for others.
+        turns.spend(session, 1);
+        this.#command(session, header, bytes, start);
+        if (session.hasEnded) return end;
+      } else {
+        at = header.end;
+        turns.spend(session, MALFORMED_COMMANDS);
+        if (!this.#onFault(session, header)) return end;
+      }
+    }
+    return at;
+  }
+
+  /** What was kept, in order, as far as the session's turn goes. */
+  #handleHeld(session: Session, held: HeldMessages): void {
+    const { turns } = this.#front;
+    while (!held.isEmpty && turns.mayHandle(session)) {
+      this.#beginHandling(held.firstStampUs);
+      const at = this.#handle(session, held.memory, held.firstStart, held.firstEnd);
+      if (session.held !== held) return; // It was closed.
+      turns.advance(held, at);
+    }
+    const { state } = session;
+    if (held.isEmpty && state.name === 'departing') this.#front.end(session, state.closeCode !== 1000);
+  }
+
+  /** For a later turn, or until a decision is there. */
+  #hold(session: Session, bytes: Uint8Array, at: number, stampUs: number): void {
+    const bound = this.#front.turns.hold(session, bytes, at, bytes.length, stampUs);
+    if (bound !== null) return this.#offences.overflow(session, bound);
+    this.metrics.messagesDeferred++;
   }
 
   /** The answer to a ping of ours. */
@@ -215,16 +315,18 @@ export class Front {
 
   /** The connection is gone; `code` as the WebSocket says it (1006: without a handshake). */
   onClose(session: Session, code: number): void {
-    if (session.state.name === 'closed') return;
-    const wasLive = session.state.name !== 'closing';
-    session.state = CLOSED;
-    this.#front.sessions.delete(session.number);
+    const { name } = session.state;
+    if (name === 'closed' || name === 'departing') return;
     if (!session.internal) {
       this.#connectionCount--;
       this.metrics.connectionsClosed++;
       this.onSession?.({ kind: 'closed', session: session.number, client: session.client ?? session.id, code });
+      this.#front.onSecurity?.({ kind: 'disconnected', session: session.number, code });
     }
-    if (wasLive) this.#front.retire(session, 'closed', code !== 1000);
+    if (session.isLive && session.held !== null && !session.held.isBlocked) {
+      session.state = { name: 'departing', closeCode: code };
+      this.#front.hub.leaveAll(session, 'closed');
+    } else this.#front.end(session, name === 'closing' ? null : code !== 1000);
     this.#front.lanes.flush();
   }
 
@@ -233,9 +335,16 @@ export class Front {
   tick(): void {
     const nowMs = this.#front.clock.monotonicMs();
     this.#front.coarseNowMs = nowMs;
+    this.limits.tick(nowMs);
     this.#checkTimeouts(nowMs);
     if (this.#drain !== null) this.#driveDrain(this.#drain, nowMs);
     this.#front.lanes.flush();
+  }
+
+  /** How the process fares: from it follows what is refused. */
+  sampleLoad(sample: LoadSample): void {
+    const change = this.limits.load.sample(sample, this.#front.clock.monotonicMs());
+    if (change !== null) this.onLoadChange?.(change);
   }
 
   /** A share of the sessions per tick, all of them within a second: a walk over 10,000 at once is half a millisecond that every message waits for. */
@@ -250,13 +359,15 @@ export class Front {
       }
       const session = next.value;
       const state = session.state;
-      if (state.name === 'greeting') {
+      if (state.name === 'greeting' || state.name === 'verifying') {
         if (state.deadlineMs > nowMs || session.internal) continue;
         this.metrics.helloTimeouts++;
         this.#front.close(session, 'NO_HELLO', { helloTimeoutMs: options.helloTimeoutMs });
       } else if (state.name === 'closing') {
         if (state.deadlineMs <= nowMs) session.connection.terminate();
-      } else if (!session.internal) {
+      } else if (!session.internal && state.name !== 'departing') {
+        if (session.expiresMs <= nowMs) this.#security.closeExpired(session, nowMs);
+        if (!session.isLive) continue;
         if (session.lastSeenMs + pingIntervalMs + pongTimeoutMs <= nowMs) {
           this.metrics.pongTimeouts++;
           this.#front.close(session, 'NO_PONG', { silentMs: Math.round(nowMs - session.lastSeenMs) });
@@ -267,6 +378,26 @@ export class Front {
         }
       }
     }
+  }
+
+  // ---- rights that change from outside (called by app/)
+
+  /** Closes the sessions that this is true of with 4505; returns how many there were. */
+  revoke(isRevoked: (identity: Identity) => boolean): number {
+    return this.#security.revoke(isRevoked);
+  }
+
+  // ---- what the HTTP gateway tells of its requests
+
+  noteHttpFailure(address: string, denied: RelayError): void {
+    this.metrics.authenticationsFailed++;
+    const { codeName: code, text: reason } = denied;
+    this.#front.onSecurity?.({ kind: 'authenticationFailed', session: 0, address, code, reason });
+  }
+
+  noteHttpDenied(subject: string, right: string, name: string): void {
+    this.metrics.denied++;
+    this.#front.onSecurity?.({ kind: 'denied', session: 0, subject, right, name });
   }
 
   // ---- shutdown
@@ -292,8 +423,10 @@ export class Front {
   }
 
   #driveDrain(drain: { readonly endsAtMs: number; readonly done: () => void }, nowMs: number): void {
-    if (this.#connectionCount > 0 && nowMs < drain.endsAtMs) return;
-    if (this.#connectionCount === 0) {
+    // Those that have left may have left something to be done.
+    const isEmpty = this.#connectionCount === 0 && this.#front.turns.waitingCount === 0;
+    if (!isEmpty && nowMs < drain.endsAtMs) return;
+    if (isEmpty) {
       drain.done();
       return;
     }
@@ -317,15 +450,40 @@ export class Front {
       }
       return;
     }
+    if (this.limits.usesRates && !session.internal) {
+      const bytesOfIt = header.end - start;
+      const refusal = this.limits.refusalOf(session, header.type, bytesOfIt, this.#front.receivedMs);
+      if (refusal !== null && this.#offences.refuse(session, header, refusal)) return;
+    }
     try {
-      this.#router.route(session, header, bytes, start);
+      this.#security.checkExpiry(session, header.type);
+      if (header.type === MessageType.SUBSCRIBE && this.#security.isGuarded(session)) this.#ask(session, header, bytes, start);
+      else this.#router.route(session, header, bytes, start);
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
       this.#front.sendCommandError(session, header, error);
     }
   }
 
+  /** A SUBSCRIBE that somebody outside is asked about. The answer may come late: the command is kept. */
+  #ask(session: Session, { id, keyStart, keyEnd, end }: MessageHeader, bytes: Uint8Array, start: number): void {
+    const command = bytes.slice(start, end);
+    const name = TEXT.decode(bytes.slice(keyStart, keyEnd));
+    const route = (): void => {
+      const header = new MessageHeader();
+      scanMessage(command, 0, command.length, header);
+      try {
+        this.#router.route(session, header, command, 0);
+      } catch (error) {
+        if (!(error instanceof RelayError)) throw error;
+        this.#front.sendError(session, id, error);
+      }
+    };
+    this.#security.guard(session, name, route, (error) => this.#front.sendError(session, id, error));
+  }
+
   #hello(session: Session, header: MessageHeader, bytes: Uint8Array): void {
+    let token: string | null = null;
     try {
       const options = helloOptions(decodeOptions(bytes, header.bodyStart, header.end));
       if (options.version !== PROTOCOL_VERSION) {
@@ -334,17 +492,24 @@ export class Front {
         return this.#front.close(session, 'UNSUPPORTED_VERSION', facts);
       }
       session.client = options.client;
+      token = options.token;
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
       this.#front.sendError(session, header.id, error);
       return this.#front.close(session, 'MALFORMED', { problem: error.message });
     }
+    const { id } = header;
+    this.#security.identify(session, id, token, () => this.#welcome(session, id));
+  }
+
+  #welcome(session: Session, id: number): void {
     session.id = randomId(16);
     session.state = OPEN;
+    const { identity } = session;
     const { messageBytesMax, payloadBytesMax, subscriptionsMax, sendQueueBytesMax, pingIntervalMs, reconnectJitterMs } =
       this.#front.options;
     const limits = { messageBytesMax, payloadBytesMax, subscriptionsMax, sendQueueBytesMax };
-    if (header.id !== 0) {
+    if (id !== 0) {
       const greeting = {
         session: session.id,
         version: PROTOCOL_VERSION,
@@ -352,8 +517,9 @@ export class Front {
         pingIntervalMs,
         reconnectJitterMs,
         features: FEATURES,
+        ...(identity === null ? {} : { subject: identity.subject, expiresAtMs: expiryOf(identity) }),
       };
-      this.#front.reply(session, MessageType.OK, header.id, greeting);
+      this.#front.reply(session, MessageType.OK, id, greeting);
     }
     // It was let in just before the drain began: it leaves with the others.
     if (this.#drain !== null && !session.internal) this.#sendHome(session, this.#drain, spread(session.number));
@@ -365,7 +531,7 @@ export class Front {
     const framing = header.fault === HeaderFault.FRAMING;
     const problem = framing ? describeSkipFault(header.skipFault) : describeHeaderFault(header);
     this.#front.sendError(session, framing ? 0 : header.id, new RelayError('BAD_REQUEST', problem));
-    if (!framing && session.state.name !== 'greeting') return true;
+    if (!framing && session.state.name !== 'greeting') return this.#offences.malformed(session);
     this.#front.close(session, 'MALFORMED', { problem });
     return false;
   }

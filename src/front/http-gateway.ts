@@ -16,8 +16,10 @@ import { type ErrorFacts, RelayError } from '../protocol/errors.ts';
 import { MessageHeader, readHeader } from '../protocol/header.ts';
 import { type MessageSpec, MessageType, SPEC_BY_TYPE } from '../protocol/types.ts';
 import type { Front } from './front.ts';
+import { HttpAccess, type HttpCredentials, identify } from './http-access.ts';
 import { type BatchEntry, encodeList, endOfRelayValue, joinBytes, pickPairs, proveOneValue, readBatch } from './http-batch.ts';
 import { jsonToMessagePack, messagePackToJson } from './http-json.ts';
+import { callOptions, encodeOptions, historyOptions, presenceOptions, publishOptions } from './http-options.ts';
 import {
   answerTypeOf,
   ERROR_STATUS,
@@ -29,12 +31,13 @@ import {
   parseQuery,
   type Query,
 } from './http-routes.ts';
-import { type Connection, SendResult } from './ports.ts';
+import { HttpPayer } from './limits/http-payer.ts';
+import { type Authenticator, type Connection, type Denial, type Identity, SendResult } from './ports.ts';
 import type { Session } from './session.ts';
 
 export { HTTP_ROUTES } from './http-routes.ts';
 
-export interface HttpRequest {
+export interface HttpRequest extends HttpCredentials {
   readonly method: string;
   readonly path: string;
   /** Raw, without `?`. */
@@ -42,7 +45,7 @@ export interface HttpRequest {
   /** Header values; '' without the header. */
   readonly contentType: string;
   readonly accept: string;
-  /** Need not outlive the call. A transport may stop reading at `bodyBytesMax + 1`: that much is answered 413. */
+  /** The gateway's from now on. A transport may stop reading at `bodyBytesMax + 1`: that much is answered 413. */
   readonly body: Uint8Array;
 }
 
@@ -79,6 +82,8 @@ export class HttpMetrics {
   sessionsLost = 0;
   /** Calls whose client hung up, or whose result was a stream. */
   callsCancelled = 0;
+  /** Requests answered 401, 403 or 503 because of who sent them. */
+  unauthenticated = 0;
 }
 
 /** Who HTTP publishers are in `meta.publisher`. */
@@ -88,7 +93,6 @@ const CALL_GRACE_MS = 1_000;
 /** Told with refusals of our own. */
 const RETRY_AFTER_MS = 1_000;
 const CONTENT_TYPES: Readonly<Record<MediaType, string>> = { json: 'application/json', msgpack: 'application/msgpack' };
-const NIL = Uint8Array.of(0xc0);
 const ENCODER = new TextEncoder();
 
 /** Why a command failed, as ERROR says it. */
@@ -110,6 +114,7 @@ const STREAMED: Outcome = {
 
 interface Exchange {
   readonly answerType: MediaType;
+  readonly payer: HttpPayer;
   readonly reply: (response: HttpResponse) => void;
 }
 
@@ -141,11 +146,15 @@ export class HttpGateway {
   /** Calls whose answer is refused: cancelled at the next tick. */
   readonly #callsToCancel: number[] = [];
   #forwarding = false;
+  /** Null: everybody may do everything. */
+  readonly #authenticator: Authenticator | null;
+  /** Requests whose token is being looked at. They count as in flight. */
+  #identifying = 0;
   #nextId = 1;
   #messageBytesMax = 0;
   #state: GatewayState = { name: 'closed' };
 
-  constructor(front: Front, options: HttpGatewayOptions, clock: Clock) {
+  constructor(front: Front, options: HttpGatewayOptions, clock: Clock, authenticator: Authenticator | null = null) {
     for (const [name, value] of Object.entries(options)) {
       if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} must be a positive integer, got ${value}`);
     }
@@ -155,6 +164,7 @@ export class HttpGateway {
     this.#front = front;
     this.#options = options;
     this.#clock = clock;
+    this.#authenticator = authenticator;
     this.#openSession();
   }
 
@@ -173,15 +183,55 @@ export class HttpGateway {
    */
   handle(request: HttpRequest, reply: (response: HttpResponse) => void): () => void {
     this.metrics.requests++;
-    const exchange: Exchange = { answerType: answerTypeOf(request.accept, request.contentType), reply };
+    const { limits } = this.#front;
+    const payer = new HttpPayer(limits, this.#clock, request.address ?? '');
+    const exchange: Exchange = { answerType: answerTypeOf(request.accept, request.contentType), payer, reply };
+    if (limits.load.level > 0) return this.#try(exchange, () => this.#refuse('the relay is overloaded', {}));
+    if (this.#authenticator === null) return this.#try(exchange, () => this.#dispatch(request, exchange, null));
+    const identity = identify(this.#authenticator, request);
+    if (!(identity instanceof Promise)) return this.#try(exchange, () => this.#dispatchAs(identity, request, exchange));
+    return this.#try(exchange, () => this.#dispatchLater(identity, request, exchange));
+  }
+
+  /** What goes wrong is the answer. */
+  #try(exchange: Exchange, dispatch: () => () => void): () => void {
     try {
-      return this.#dispatch(request, exchange);
+      return dispatch();
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
       const { status, headers } = error instanceof HttpFault ? error : { status: undefined, headers: undefined };
       this.#answerFailure(exchange, failureOf(error), status, headers);
       return nothing;
     }
+  }
+
+  #dispatchLater(identity: Promise<Identity | Denial>, request: HttpRequest, exchange: Exchange): () => void {
+    this.#reserve(1);
+    this.#identifying++;
+    let isAbandoned = false;
+    let abandon = nothing;
+    void identity.then((outcome) => {
+      this.#identifying--;
+      abandon = this.#try(exchange, () => this.#dispatchAs(outcome, request, exchange));
+      if (isAbandoned) abandon();
+    });
+    return () => {
+      isAbandoned = true;
+      abandon();
+    };
+  }
+
+  #dispatchAs(outcome: Identity | Denial, request: HttpRequest, exchange: Exchange): () => void {
+    if ('denied' in outcome) {
+      this.metrics.unauthenticated++;
+      this.#front.noteHttpFailure(request.address ?? '', outcome.denied);
+      throw outcome.denied;
+    }
+    const { grants, subject } = outcome;
+    exchange.payer.subject = subject;
+    if (grants === null) return this.#dispatch(request, exchange, null);
+    const onDenied = (subject: string, right: string, name: string): void => this.#front.noteHttpDenied(subject, right, name);
+    return this.#dispatch(request, exchange, new HttpAccess(outcome, grants, onDenied));
   }
 
   /** Some ten times a second: commands without a reply in time, and a lost session. */
@@ -208,10 +258,11 @@ export class HttpGateway {
 
   // ---- requests
 
-  #dispatch(request: HttpRequest, exchange: Exchange): () => void {
+  #dispatch(request: HttpRequest, exchange: Exchange, access: HttpAccess | null): () => void {
     const route = findRoute(request.method, request.path);
     if (this.#state.name === 'closed') this.#refuse('the relay is shutting down', {});
     const query = parseQuery(request.query, route.parameters);
+    access?.demandRoute(route, query);
     this.#recoverSession();
     const topic = pack(query.texts.get('topic'));
     switch (route.operation) {
@@ -219,7 +270,7 @@ export class HttpGateway {
         this.#request(exchange, MessageType.PUBLISH, [topic, publishOptions(query), this.#readPayload(request, route)]);
         return nothing;
       case 'publishBatch':
-        this.#publishBatch(exchange, readBatch(this.#readBody(request, route), this.#options.batchMessagesMax));
+        this.#publishBatch(exchange, readBatch(this.#readBody(request, route), this.#options.batchMessagesMax), access);
         return nothing;
       case 'call':
         return this.#call(exchange, query, this.#readPayload(request, route));
@@ -278,7 +329,7 @@ export class HttpGateway {
     toAnswer: (result: Uint8Array) => Uint8Array = asItIs,
   ): void {
     this.#reserve(1);
-    const command = this.#encodeCommand(type, elements);
+    const command = this.#encodeCommand(exchange.payer, type, elements);
     this.#expect(command.id, (outcome) => this.#answerOutcome(exchange, outcome, toAnswer));
     this.#forward(command.bytes);
   }
@@ -290,7 +341,8 @@ export class HttpGateway {
     const method = pack(texts.get('method'));
     const deadlineMs = integers.get('deadlineMs') ?? this.#options.requestTimeoutMs;
     this.#reserve(1);
-    const { id, bytes } = this.#encodeCommand(MessageType.CALL, [service, method, callOptions(query, deadlineMs), payload]);
+    const elements = [service, method, callOptions(query, deadlineMs), payload];
+    const { id, bytes } = this.#encodeCommand(exchange.payer, MessageType.CALL, elements);
     const settle = (outcome: Outcome): void => this.#answerOutcome(exchange, outcome, asItIs);
     this.#expect(id, settle, Math.max(0, deadlineMs) + CALL_GRACE_MS, service);
     this.#forward(bytes);
@@ -311,7 +363,7 @@ export class HttpGateway {
   }
 
   /** A PUBLISH for each entry, in order, as many to a frame as fit. The answer goes out with the last of their replies. */
-  #publishBatch(exchange: Exchange, entries: readonly BatchEntry[]): void {
+  #publishBatch(exchange: Exchange, entries: readonly BatchEntry[], access: HttpAccess | null): void {
     this.#reserve(entries.length);
     const answers: Uint8Array[] = new Array(entries.length);
     let left = entries.length;
@@ -331,7 +383,9 @@ export class HttpGateway {
     for (const [index, entry] of entries.entries()) {
       try {
         if (entry.problem !== null) throw new RelayError('BAD_REQUEST', entry.problem);
-        const { id, bytes } = this.#encodeCommand(MessageType.PUBLISH, [entry.topic, entry.options, entry.payload]);
+        access?.demandEntry(entry);
+        const elements = [entry.topic, entry.options, entry.payload];
+        const { id, bytes } = this.#encodeCommand(exchange.payer, MessageType.PUBLISH, elements);
         this.#expect(id, (outcome) => settle(index, outcome));
         if (frameBytes + bytes.length > this.#messageBytesMax) {
           this.#forward(joinBytes(frame));
@@ -355,7 +409,8 @@ export class HttpGateway {
   /** Throws OVERLOADED unless so many more commands may be in flight. */
   #reserve(commandCount: number): void {
     const { pendingMax } = this.#options;
-    if (this.#pending.size + commandCount > pendingMax) this.#refuse('too many HTTP requests in flight', { pendingMax });
+    if (this.#pending.size + this.#identifying + commandCount > pendingMax)
+      this.#refuse('too many HTTP requests in flight', { pendingMax });
   }
 
   #refuse(text: string, facts: ErrorFacts): never {
@@ -364,7 +419,11 @@ export class HttpGateway {
   }
 
   /** `[type, id, ...elements]`; the elements are encoded already. */
-  #encodeCommand(type: number, elements: readonly Uint8Array[]): { readonly id: number; readonly bytes: Uint8Array } {
+  #encodeCommand(
+    payer: HttpPayer,
+    type: number,
+    elements: readonly Uint8Array[],
+  ): { readonly id: number; readonly bytes: Uint8Array } {
     const id = this.#nextId++;
     const head = new Uint8Array(11);
     head[0] = 0x90 | (2 + elements.length);
@@ -378,6 +437,7 @@ export class HttpGateway {
         messageBytesMax: this.#messageBytesMax,
       });
     }
+    payer.pay(type, bytes.length);
     return { id, bytes };
   }
 
@@ -500,8 +560,9 @@ export class HttpGateway {
   ): void {
     // A 503 without a figure of the relay's (nobody there to answer a call) gets ours: clients expect one.
     const retryAfterMs = failure.details?.['retryAfterMs'] ?? (status === 503 ? RETRY_AFTER_MS : undefined);
+    const challenge = status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {};
     const waits = typeof retryAfterMs === 'number' ? { 'Retry-After': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) } : {};
-    this.#answer(exchange, status, encodeFailure(failure), { ...headers, ...waits });
+    this.#answer(exchange, status, encodeFailure(failure), { ...headers, ...challenge, ...waits });
   }
 
   /** `body` is one encoded value. */
@@ -523,48 +584,6 @@ function failureOf(error: RelayError): Failure {
 
 function encodeFailure({ code, text, details }: Failure): Uint8Array {
   return pack({ error: { code, name: wireErrorName(code), text, details } });
-}
-
-function publishOptions({ texts, integers, booleans, headers }: Query): Uint8Array {
-  return encodeOptions({
-    key: texts.get('key'),
-    ttlMs: integers.get('ttlMs'),
-    echo: booleans.get('echo'),
-    headers: headers ?? undefined,
-  });
-}
-
-function callOptions({ texts, booleans, headers }: Query, deadlineMs: number): Uint8Array {
-  return encodeOptions({
-    deadlineMs,
-    hashKey: texts.get('hashKey'),
-    idempotent: booleans.get('idempotent'),
-    version: texts.get('version'),
-    headers: headers ?? undefined,
-    window: 1, // The first part shows that it is a stream, and is one too many.
-  });
-}
-
-function historyOptions({ texts, integers, booleans }: Query): Uint8Array {
-  const epoch = texts.get('sinceEpoch');
-  const offset = integers.get('sinceOffset');
-  if ((epoch === undefined) !== (offset === undefined))
-    throw new RelayError('BAD_REQUEST', 'sinceEpoch and sinceOffset go together');
-  return encodeOptions({
-    limit: integers.get('limit'),
-    reverse: booleans.get('reverse'),
-    since: epoch === undefined ? undefined : { epoch, offset },
-  });
-}
-
-function presenceOptions({ booleans }: Query): Uint8Array {
-  return encodeOptions({ countOnly: booleans.get('countOnly') });
-}
-
-/** A map of what is there; nil when nothing is. */
-function encodeOptions(options: Readonly<Record<string, unknown>>): Uint8Array {
-  const present = Object.entries(options).filter(([, value]) => value !== undefined);
-  return present.length === 0 ? NIL : pack(Object.fromEntries(present));
 }
 
 function toPosition(history: Uint8Array): Uint8Array {

@@ -32,6 +32,7 @@ import type { LaneAgents } from './lane-agents.ts';
 import { LaneReplay } from './lane-replay.ts';
 import type { PatternCommands } from './pattern-commands.ts';
 import type { Session } from './session.ts';
+import type { SessionSecurity } from './session-security.ts';
 
 const EMPTY = new Uint8Array(0);
 /** A short list keeps its length from drain to drain. */
@@ -46,6 +47,7 @@ export class LaneRecords implements LaneEvents {
   readonly #router: CommandRouter;
   readonly #patterns: PatternCommands;
   readonly #agents: LaneAgents;
+  readonly #security: SessionSecurity;
   readonly #closeAgent: (agent: Session) => void;
   readonly #replay: LaneReplay;
   readonly #header = new MessageHeader();
@@ -63,12 +65,14 @@ export class LaneRecords implements LaneEvents {
     router: CommandRouter,
     patterns: PatternCommands,
     agents: LaneAgents,
+    security: SessionSecurity,
     closeAgent: (agent: Session) => void,
   ) {
     this.#front = front;
     this.#router = router;
     this.#patterns = patterns;
     this.#agents = agents;
+    this.#security = security;
     this.#closeAgent = closeAgent;
     this.#replay = new LaneReplay(front);
   }
@@ -93,6 +97,7 @@ export class LaneRecords implements LaneEvents {
         const session = this.#front.sessions.get(view.getUint32(start, true));
         if (session === undefined) return;
         const flags = view.getUint32(start + 4, true);
+        if ((flags & SendFlag.DENIED) !== 0) this.#noteDenied(session, bytes.slice(start + SEND_HEAD_BYTES, end));
         if ((flags & SendFlag.SUBSCRIBE_FAILED) !== 0) this.#subscribeAnswered(session);
         // A call that is no longer in flight was answered for its lane when that died.
         if ((flags & SendFlag.GOES_ON) !== 0) this.#noteAnswered(lane, session, bytes, start + SEND_HEAD_BYTES, end);
@@ -184,6 +189,12 @@ export class LaneRecords implements LaneEvents {
     this.#progressCount = 0;
   }
 
+  #noteDenied(session: Session, error: Uint8Array): void {
+    if (this.#front.onSecurity === null) return;
+    const [, , , , { right, name }] = unpack(error) as [number, number, number, string, { right: string; name: string }];
+    this.#security.tellDenied(session, right, name);
+  }
+
   #noteAnswered(lane: number, session: Session, bytes: Uint8Array, frameStart: number, end: number): void {
     readHeader(bytes, frameStart, end, this.#header);
     this.#lastAnswered[lane] = `${session.number}:${this.#header.id}`;
@@ -247,6 +258,11 @@ export class LaneRecords implements LaneEvents {
     readHeader(bytes, frameStart, end, this.#header); // Id 0 where no answer was wanted.
     this.#lastAnswered[lane] = `${session.number}:${this.#header.id}`;
     const topic = TEXT.decode(bytes.slice(topicStart, restoreStart));
+    if (
+      (flags & JoinFlag.PATTERN) !== 0 &&
+      this.#patterns.isForbidden(session, sub, end > frameStart ? this.#header.id : 0, topic)
+    )
+      return this.#subscribeAnswered(session);
     if (end > frameStart) this.#nameHeldBack(session, sub, bytes.slice(frameStart, end));
     this.#front.hub.join(session, sub, topic, lane, flags, restore);
     if (end > frameStart) this.#front.hub.send(session, bytes.subarray(frameStart, end));

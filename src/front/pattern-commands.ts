@@ -11,6 +11,7 @@ import { COMMAND_HEAD_BYTES, IngressKind, JoinFlag } from '../protocol/records.t
 import { MessageType, SLOW_CONSUMER_POLICIES } from '../protocol/types.ts';
 import type { FrontContext } from './front-context.ts';
 import type { Session } from './session.ts';
+import type { SessionSecurity } from './session-security.ts';
 
 const EMPTY = new Uint8Array(0);
 /** A name may begin with U+FEFF: it is a character like any other, or two topics would go by one name. */
@@ -18,9 +19,11 @@ const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export class PatternCommands {
   readonly #front: FrontContext;
+  readonly #security: SessionSecurity;
 
-  constructor(front: FrontContext) {
+  constructor(front: FrontContext, security: SessionSecurity) {
     this.#front = front;
+    this.#security = security;
   }
 
   /** Is this number one of a pattern? Lanes use the residues below the lane count, patterns the last one. */
@@ -35,6 +38,7 @@ export class PatternCommands {
     const isSubscribe = header.type === MessageType.SUBSCRIBE;
     const name = TEXT.decode(bytes.subarray(header.keyStart, header.keyEnd));
     if (isSubscribe) {
+      this.#security.demandAll(session, 'sub', name);
       checkPatternOptions(subscribeOptions(decodeOptions(bytes, header.bodyStart, header.end), options.presenceBytesMax));
     }
     const sub = isSubscribe ? patterns.enter(name, session.number) : patterns.find(name, session.number);
@@ -50,6 +54,15 @@ export class PatternCommands {
       lanes.tryWrite(lane, IngressKind.PATTERN_COMMAND, session.number, sub, this.#front.receivedUs, bytes, start, header.end);
     }
     metrics.commandsForwarded++;
+  }
+
+  /** Its rights have changed while it was joining; the lanes have left it again by themselves. Answers the SUBSCRIBE. */
+  isForbidden(session: Session, sub: number, id: number, name: string): boolean {
+    if (session.grants === null || session.grants.mayRead('sub', name)) return false;
+    this.#front.patterns.leave(sub, session.number);
+    this.#security.tellDenied(session, 'sub', name);
+    this.#front.sendError(session, id, new RelayError('FORBIDDEN', undefined, { right: 'sub', name }));
+    return true;
   }
 
   /** A lane has answered an UNSUBSCRIBE. True: it was the last one, the session leaves. */
@@ -78,6 +91,7 @@ export class PatternCommands {
     );
     const flags = JoinFlag.PATTERN | (SLOW_CONSUMER_POLICIES.indexOf(policy ?? 'disconnect') << JoinFlag.POLICY_SHIFT);
     const name = TEXT.decode(bytes.slice(header.keyStart, header.keyEnd));
+    if (this.isForbidden(session, sub, header.id, name)) return true;
     hub.join(session, sub, name, lane, flags, conflateBy === null ? EMPTY : pack({ conflateBy }));
     const recovery = since === null && last === 0 ? {} : { recovered: false, reason: 'NO_HISTORY' };
     if (header.id !== 0)

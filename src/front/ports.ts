@@ -16,6 +16,9 @@ export const SendResult = {
 
 /** One client's connection. Calls after it has closed do nothing. */
 export interface Connection {
+  /** What the upgrade brought: a token in the subprotocols or the Authorization header (null for none), and the browser's Origin ('' for none). */
+  readonly token?: string | null;
+  readonly origin?: string;
   readonly remoteAddress: string;
   /** One binary WebSocket message. `frame` may be shared memory and is reused after the call: copy what is kept. */
   send(frame: Uint8Array): number;
@@ -70,6 +73,12 @@ export interface Credentials {
 /** UNAUTHENTICATED, TOKEN_EXPIRED, FORBIDDEN or OVERLOADED (the decision could not be had in time). */
 export interface Denial {
   readonly denied: RelayError;
+}
+
+/** Asked before each SUBSCRIBE, beside the grants. Implemented in auth/; a relay without one asks nobody. */
+export interface SubscribeGuard {
+  /** Null: go ahead. Never rejects. */
+  decide(identity: Identity, topic: string): Denial | null | Promise<Denial | null>;
 }
 
 /** Decides who comes in. Implemented in auth/; a relay without authentication has none. */

@@ -1,4 +1,8 @@
-/** What the front tells whoever keeps an audit log. Never payloads, never tokens. */
+/**
+ * What the front tells of who came in, who was turned away and why: for the audit log. Never payloads, never tokens.
+ *
+ * Thread: front only. An event is told when it has happened; nobody may throw into the front, nor call back into it.
+ */
 export type SecurityEvent =
   | { readonly kind: 'connected'; readonly session: number; readonly address: string; readonly origin: string }
   | {
@@ -8,6 +12,7 @@ export type SecurityEvent =
       readonly tokenId: string | null;
       readonly address: string;
     }
+  /** `session` 0: a request over HTTP. */
   | {
       readonly kind: 'authenticationFailed';
       readonly session: number;
@@ -17,7 +22,13 @@ export type SecurityEvent =
     }
   | { readonly kind: 'refreshed'; readonly session: number; readonly subject: string; readonly tokenId: string | null }
   /** FORBIDDEN for want of a right. */
-  | { readonly kind: 'denied'; readonly session: number; readonly subject: string; readonly right: string; readonly name: string }
+  | {
+      readonly kind: 'denied';
+      readonly session: number;
+      readonly subject: string;
+      readonly right: string;
+      readonly name: string;
+    }
   | { readonly kind: 'revoked'; readonly session: number; readonly subject: string; readonly tokenId: string | null }
   /** Disconnected with 4102. */
   | {

@@ -3,15 +3,18 @@
  *
  * Thread: front only. Fields are plain and few: there are 10,000 of these and the fan-out touches them for every delivery.
  */
+import type { Grants } from '../protocol/grants.ts';
 import type { Member } from './hub.ts';
 import type { HeldMessages } from './limits/held-messages.ts';
 import type { SessionLimits } from './limits/session-limits.ts';
-import type { Connection } from './ports.ts';
+import type { Connection, Identity } from './ports.ts';
 import type { SendQueue } from './send-queue.ts';
 
 export type SessionState =
   /** Connected; only HELLO is accepted. */
   | { readonly name: 'greeting'; readonly deadlineMs: number }
+  /** HELLO is being looked at by the authenticator; what comes behind it is held. */
+  | { readonly name: 'verifying'; readonly deadlineMs: number }
   | { readonly name: 'open' }
   /** GOAWAY is sent. Commands still work: the client finishes and leaves in its slot. */
   | { readonly name: 'leaving' }
@@ -37,6 +40,10 @@ export class Session {
   /** What the client calls it; drawn at HELLO. */
   id = '';
   client: string | null = null;
+  /** Proven at HELLO, and again at every REFRESH. Null: not asked for. */
+  identity: Identity | null = null;
+  /** On the monotonic clock: from then on commands are answered TOKEN_EXPIRED. */
+  expiresMs = Number.POSITIVE_INFINITY;
   readonly members: Member[] = [];
   /** SUBSCRIBEs forwarded and not answered: they count against the bound too. */
   subscribesPending = 0;
@@ -50,7 +57,10 @@ export class Session {
   /** The turn of the event loop in which something of it was handled last, and what of its share is left. */
   turn = 0;
   turnCommandsLeft = 0;
-  /** Not null: what it sent and was not handled yet; what it sends is kept behind that. */
+  /**
+   * Not null: what it sent and was not handled yet; what it sends is kept behind that. It waits for its turn, or, blocked, for something about the session
+   * to be decided.
+   */
   held: HeldMessages | null = null;
   /** Null while there is nothing to know. */
   limits: SessionLimits | null = null;
@@ -70,6 +80,16 @@ export class Session {
     this.state = state;
     this.lastSeenMs = nowMs;
     this.nextPingMs = nextPingMs;
+  }
+
+  /** Null: may do everything. */
+  get grants(): Grants | null {
+    return this.identity === null ? null : this.identity.grants;
+  }
+
+  /** Under which name the others know it: who it was proven to be, else what it calls itself. */
+  get name(): string | null {
+    return this.identity === null ? this.client : this.identity.subject;
   }
 
   /** Nothing of it is handled any more. */

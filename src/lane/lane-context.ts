@@ -6,6 +6,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { Prng } from '../base/prng.ts';
+import type { Right } from '../protocol/grants.ts';
 import type { MessageHeader } from '../protocol/header.ts';
 import { decodeOptions, type OptionMap } from '../protocol/options.ts';
 import type { Egress } from '../protocol/records.ts';
@@ -13,18 +14,21 @@ import type { Position } from '../protocol/types.ts';
 import { type LaneLatencies, laneLatencies } from '../telemetry/stages.ts';
 import type { LaneOptions } from './lane-options.ts';
 import { LaneOutput } from './lane-output.ts';
+import { denial, type SessionGrants } from './session-grants.ts';
 import { Timers } from './timers.ts';
 import type { Topic } from './topic.ts';
 
 /** A session as this lane knows it. Each part of the lane keeps what it needs at a session's end in a field of its own. */
 export interface LaneSession {
   readonly session: number;
-  /** Who this is in presence, in `meta.publisher` and to services: HELLO `client`, else the session's id. */
+  /** Who this is in presence, in `meta.publisher` and to services: the proven subject; without authentication HELLO's `client`, else the session's id. */
   readonly name: string;
   /** A lane's own session, which calls for that lane's workflows. */
   readonly isLane: boolean;
   /** The relay's own: may publish under `$`. */
   readonly isRelay: boolean;
+  /** Null: everything is allowed. */
+  grants: SessionGrants | null;
   readonly topics: Topic[];
   readonly patterns: string[];
 }
@@ -75,6 +79,19 @@ export class LaneContext {
     this.out = new LaneOutput(egress);
     this.metrics = metrics;
     this.prng = new Prng(options.seed, CHOICES_STREAM + options.index);
+  }
+
+  /** How many sessions have grants. While there are none, nobody is looked up to be asked. */
+  guardedCount = 0;
+
+  /** Hot. Of the sender of the command; null: everything is allowed. */
+  grants(): SessionGrants | null {
+    return this.guardedCount === 0 ? null : (this.sessions.get(this.session)?.grants ?? null);
+  }
+
+  /** FORBIDDEN unless the sender has the right to that name. */
+  demand(right: Right, name: string): void {
+    if (this.grants()?.may(right, name) === false) throw denial(right, name);
   }
 
   /** The sender of the command. */

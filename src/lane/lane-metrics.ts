@@ -18,6 +18,8 @@ export const LANE_COUNTERS = [
   'recoveriesEvicted',
   'recoveriesTooMany',
   'recoveriesOffsetAhead',
+  'recoveriesForbidden',
+  'denied',
   'messagesReplayed',
   'topicsEvictedIdle',
   'topicsRefused',

@@ -29,6 +29,7 @@ import { LaneContext } from './lane-context.ts';
 import { LaneMetric } from './lane-metrics.ts';
 import type { LaneOptions } from './lane-options.ts';
 import { ServiceCommands } from './services/service-commands.ts';
+import { SessionGrants } from './session-grants.ts';
 import { TopicCommands } from './topic-commands.ts';
 import { WorkflowCommands } from './workflows/workflow-commands.ts';
 
@@ -73,6 +74,9 @@ export class Lane {
         return;
       case IngressKind.SESSION_CLOSE:
         this.#closeSession(view.getUint32(start, true), view.getUint32(start + 4, true) === 1);
+        return;
+      case IngressKind.SESSION_GRANTS:
+        this.#changeGrants(view.getUint32(start, true), start + SESSION_HEAD_BYTES);
         return;
       case IngressKind.RESUME:
         this.#topics.resume(
@@ -195,13 +199,15 @@ export class Lane {
       assert(patternSub === 0, `the front let a bad pattern command through: ${error.message}`);
       // A RETURN has no id of its sender's: the call's number would be taken for one.
       const id = header.type === MessageType.RETURN ? 0 : header.id;
-      const flags =
+      const ends =
         header.type === MessageType.SUBSCRIBE
           ? SendFlag.SUBSCRIBE_FAILED
           : header.type === MessageType.CALL
             ? SendFlag.CALL_DONE
             : 0;
-      lane.out.error(lane.session, id, error, flags);
+      const isDenial = error.facts['right'] !== undefined;
+      if (isDenial) lane.metrics[LaneMetric.denied]!++;
+      lane.out.error(lane.session, id, error, ends | (isDenial ? SendFlag.DENIED : 0));
     }
   }
 
@@ -217,16 +223,40 @@ export class Lane {
   // ---- sessions
 
   #openSession(session: number, at: number): void {
-    const { id, client } = unpack(this.#lane.bytes.subarray(at, this.#lane.end)) as { id: string; client: string | null };
+    const {
+      id,
+      client,
+      grants: claims,
+    } = unpack(this.#lane.bytes.subarray(at, this.#lane.end)) as {
+      id: string;
+      client: string | null;
+      grants?: unknown;
+    };
     const isLane = id.startsWith(LANE_SESSION_PREFIX);
     const isRelay = id === RELAY_SESSION_ID;
-    this.#lane.sessions.set(session, { session, name: client ?? id, isLane, isRelay, topics: [], patterns: [] });
+    const grants = claims === undefined ? null : new SessionGrants(claims);
+    if (grants !== null) this.#lane.guardedCount++;
+    this.#lane.sessions.set(session, { session, name: client ?? id, isLane, isRelay, grants, topics: [], patterns: [] });
+  }
+
+  /** What the session may do from now on; what it has and may not have any more is taken from it. */
+  #changeGrants(number: number, at: number): void {
+    const session = this.#lane.sessions.get(number);
+    assert(session !== undefined, `grants of session ${number} before its SESSION_OPEN`);
+    if (session.grants !== null) this.#lane.guardedCount--;
+    const claims = unpack(this.#lane.bytes.subarray(at, this.#lane.end)) as unknown;
+    session.grants = claims === null ? null : new SessionGrants(claims);
+    if (session.grants === null) return;
+    this.#lane.guardedCount++;
+    this.#topics.recheck(session, session.grants);
+    this.#services.recheck(session, session.grants);
   }
 
   #closeSession(number: number, abrupt: boolean): void {
     const session = this.#lane.sessions.get(number);
     if (session === undefined) return;
     this.#lane.sessions.delete(number);
+    if (session.grants !== null) this.#lane.guardedCount--;
     this.#topics.sessionClosed(session, abrupt);
     this.#services.sessionClosed(session);
   }

@@ -10,7 +10,7 @@ export type Recovery =
   | { readonly recovered: true }
   | {
       readonly recovered: false;
-      readonly reason: Exclude<RecoveryReason, 'FORBIDDEN'>;
+      readonly reason: RecoveryReason;
       readonly lost?: readonly [from: number, to: number];
     };
 

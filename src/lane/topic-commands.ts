@@ -6,6 +6,7 @@
 import { hashBytes } from '../base/hash.ts';
 import { pack, unpack } from '../protocol/codec.ts';
 import { RelayError } from '../protocol/errors.ts';
+import type { Right } from '../protocol/grants.ts';
 import type { MessageHeader } from '../protocol/header.ts';
 import {
   decodeOptions,
@@ -26,6 +27,7 @@ import { type LaneContext, type LaneSession, NOBODY, type OwnPublish, type OwnTo
 import { LaneMetric } from './lane-metrics.ts';
 import { PatternTable } from './pattern-table.ts';
 import { judgeRecovery, planReplay, type Recovery } from './recovery.ts';
+import { denial, type SessionGrants } from './session-grants.ts';
 import type { Topic } from './topic.ts';
 import { TopicPresence } from './topic-presence.ts';
 import { TopicReplay } from './topic-replay.ts';
@@ -72,7 +74,7 @@ export class TopicCommands implements OwnTopics {
       payloadStart = skipValue(bytes, optionsStart, this.#lane.end);
       options = publishOptions(decodeOptions(bytes, optionsStart, payloadStart));
     }
-    const topic = this.#topicOf(header, keyHash);
+    const topic = this.#topicFor('pub', header, keyHash);
     if (topic.isReserved && this.#lane.sessions.get(this.#lane.session)?.isRelay !== true)
       throw new RelayError('FORBIDDEN', "names that begin with '$' belong to the relay");
     const config = topic.config;
@@ -123,7 +125,8 @@ export class TopicCommands implements OwnTopics {
   subscribe(header: MessageHeader, keyHash: number): void {
     const options = this.#subscribeOptions(header);
     const session = this.#lane.knownSession();
-    const topic = this.#topicOf(header, keyHash);
+    const topic = this.#topicFor('sub', header, keyHash);
+    if (options.presence !== undefined || options.watch) this.#demand('pres', topic);
     if (options.group !== null) return this.#subscribeInGroup(header, session, topic, options, options.group);
     const policy = this.#policy(topic, options.policy);
     if (options.presence !== undefined || options.watch) {
@@ -136,7 +139,7 @@ export class TopicCommands implements OwnTopics {
     if (isNew) this.#subscribed(topic, session);
     topic.lastUsedMs = this.#lane.nowMs;
     topic.history?.evictExpired(this.#lane.nowMs);
-    const recovery = options.since === null ? null : judgeRecovery(topic, options.since, this.#lane.options);
+    const recovery = this.#judgeRecovery(topic, options);
     if (recovery !== null) this.#replay.count(recovery);
     const from = this.#replay.firstOffset(topic, options, recovery);
     const plan = planReplay(topic, from, this.#lane.options, this.#lane.nowMs);
@@ -160,6 +163,8 @@ export class TopicCommands implements OwnTopics {
     asked: GroupAsked,
   ): void {
     this.#groups.check(topic, session.session, asked);
+    // The relay itself will publish there: not for somebody who may not.
+    if (asked.deadLetter !== null) this.#lane.demand('pub', asked.deadLetter);
     const isNew = !topic.sessions.delete(session.session) && topic.groups?.of(session.session) === undefined;
     if (isNew) this.#subscribed(topic, session);
     this.#presence.leave(topic, session, false);
@@ -224,7 +229,7 @@ export class TopicCommands implements OwnTopics {
       this.#lane.options.historyLimitDefault,
       this.#lane.options.historyLimitMax,
     );
-    const topic = this.#topicOf(header, keyHash);
+    const topic = this.#topicFor('hist', header, keyHash);
     const log = topic.history;
     if (log === null) throw new RelayError('BAD_REQUEST', 'the topic keeps no history', { topic: topic.name });
     log.evictExpired(this.#lane.nowMs);
@@ -247,7 +252,7 @@ export class TopicCommands implements OwnTopics {
   }
 
   presence(header: MessageHeader, keyHash: number): void {
-    this.#presence.query(header, () => this.#topicOf(header, keyHash));
+    this.#presence.query(header, () => this.#topicFor('pres', header, keyHash));
   }
 
   /** Policy `pause`: the front stopped queueing after offset `after` and has room again. */
@@ -296,6 +301,27 @@ export class TopicCommands implements OwnTopics {
 
   // ---- sessions and time
 
+  /** The session's rights have changed: subscriptions and presence that it may not have any more end, each with a `lost` event. */
+  recheck(session: LaneSession, grants: SessionGrants): void {
+    for (const topic of [...session.topics]) {
+      if (grants.mayUse('sub', topic)) {
+        if (!grants.mayUse('pres', topic)) this.#presence.leave(topic, session, false);
+        continue;
+      }
+      session.topics.splice(session.topics.indexOf(topic), 1);
+      this.#leaveTopic(topic, session, false);
+      const { epoch, offset } = topic;
+      this.#lane.out.sendEvent(session.session, topic.sub, 'lost', { from: null, to: null, reason: 'FORBIDDEN', epoch, offset });
+      this.#lane.out.leave(session.session, topic.sub, 0);
+    }
+    // The front, which answers for patterns, tells the client.
+    for (const name of [...session.patterns]) {
+      if (grants.covers('sub', name)) continue;
+      session.patterns.splice(session.patterns.indexOf(name), 1);
+      this.#patterns.leave(name, session.session);
+    }
+  }
+
   sessionClosed(session: LaneSession, abrupt: boolean): void {
     for (const topic of session.topics) this.#leaveTopic(topic, session, abrupt);
     for (const name of session.patterns) this.#patterns.leave(name, session.session);
@@ -327,6 +353,18 @@ export class TopicCommands implements OwnTopics {
     const nameBytes = new TextEncoder().encode(name);
     const hash = hashBytes(nameBytes, 0, nameBytes.length);
     const topic = this.#topics.restore(hash, nameBytes, sub, this.#lane.nowMs);
+    if (session.grants?.mayUse('sub', topic) === false) {
+      // The right to it was taken away while no lane was there to see it.
+      this.#lane.out.sendEvent(number, sub, 'lost', {
+        from: null,
+        to: null,
+        reason: 'FORBIDDEN',
+        epoch: topic.epoch,
+        offset: topic.offset,
+      });
+      this.#lane.out.leave(number, sub, 0);
+      return;
+    }
     this.#restored.add(topic);
     this.#subscribed(topic, session);
     if (group === undefined) topic.sessions.add(number);
@@ -384,8 +422,28 @@ export class TopicCommands implements OwnTopics {
     this.#presence.leave(topic, session, abrupt);
   }
 
-  #topicOf(header: MessageHeader, keyHash: number): Topic {
-    return this.#topics.findOrMake(keyHash, this.#lane.bytes, header.keyStart, header.keyEnd, this.#lane.nowMs);
+  /** Hot. The command's topic, for a sender that has the right to it. For one that has not, nothing is made. */
+  #topicFor(right: Right, header: MessageHeader, keyHash: number): Topic {
+    const { bytes, nowMs } = this.#lane;
+    const grants = this.#lane.grants();
+    if (grants !== null) {
+      const known = this.#topics.find(keyHash, bytes, header.keyStart, header.keyEnd);
+      if (known === undefined) this.#lane.demand(right, this.#lane.keyText(header));
+      else if (!grants.mayUse(right, known)) throw denial(right, known.name);
+      else return known;
+    }
+    return this.#topics.findOrMake(keyHash, bytes, header.keyStart, header.keyEnd, nowMs);
+  }
+
+  #demand(right: Right, topic: Topic): void {
+    if (this.#lane.grants()?.mayUse(right, topic) === false) throw denial(right, topic.name);
+  }
+
+  /** Replays are reading from history, and ask for that right each time. Without it a subscription is live only, and told so. */
+  #judgeRecovery(topic: Topic, { since, last }: SubscribeOptions): Recovery | null {
+    if (since === null && last === 0) return null;
+    if (this.#lane.grants()?.mayUse('hist', topic) === false) return { recovered: false, reason: 'FORBIDDEN' };
+    return since === null ? null : judgeRecovery(topic, since, this.#lane.options);
   }
 
   #policy(topic: Topic, asked: SlowConsumerPolicy | null): SlowConsumerPolicy {

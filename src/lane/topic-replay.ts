@@ -23,7 +23,7 @@ export class TopicReplay {
   /** The first offset that a new subscriber gets from history; one past the stream's head for none. */
   firstOffset(topic: Topic, options: SubscribeOptions, recovery: Recovery | null): number {
     if (recovery?.recovered === true) return (options.since as { offset: number }).offset + 1;
-    if (options.last > 0) {
+    if (options.last > 0 && recovery === null) {
       const count = Math.min(options.last, this.#lane.options.recoveryMessagesMax);
       return Math.max(topic.first, topic.offset - count + 1);
     }
@@ -91,6 +91,7 @@ export class TopicReplay {
       EVICTED: LaneMetric.recoveriesEvicted,
       TOO_MANY: LaneMetric.recoveriesTooMany,
       OFFSET_AHEAD: LaneMetric.recoveriesOffsetAhead,
+      FORBIDDEN: LaneMetric.recoveriesForbidden,
     }[recovery.recovered ? 'none' : recovery.reason];
     this.#lane.metrics[metric]!++;
   }

@@ -13,7 +13,8 @@ const KEY_BYTES_MAX = 128;
 export const HEADERS_MAX = 32;
 export const HEADER_BYTES_MAX = 1_024;
 const TTL_MS_MAX = 31_536_000_000;
-const TOKEN_LENGTH_MAX = 16_384;
+/** Of a token, in characters. */
+export const TOKEN_LENGTH_MAX = 16_384;
 /** Offsets in one ACK: what a member with the largest window may hold. */
 const ACK_OFFSETS_MAX = 1_000;
 const EPOCH_BYTES_MAX = 64;

@@ -7,8 +7,9 @@
  *
  *   ingress (front writes, lane reads)
  *   COMMAND         session | keyHash | stampUs | message           stamp: when the front received it, see below
- *   SESSION_OPEN    session | {id, client}                         before the session's first command to this lane
+ *   SESSION_OPEN    session | {id, client, grants?}                before the session's first command to this lane; without grants it may do everything
  *   SESSION_CLOSE   session | abrupt                               abrupt: 1 keeps presence for the grace time
+ *   SESSION_GRANTS  session | claims                               other rights than before, nil: all; what it may not have any more is taken from it
  *   PATTERN_COMMAND session | sub | stampUs | message              SUBSCRIBE or UNSUBSCRIBE of a pattern; goes to every lane
  *   RESUME          session | keyHash | after f64 | topic          policy `pause`: replay what follows offset `after`
  *   RESTORE         session | sub | {topic, pattern?, presence?}   replays one subscription into a new lane
@@ -49,6 +50,7 @@ export const IngressKind = {
   REPLY: 10,
   RESTORE_INSTANCE: 11,
   JOURNAL: 12,
+  SESSION_GRANTS: 13,
 } as const;
 
 export const EgressKind = {
@@ -89,6 +91,8 @@ export const SendFlag = {
   CALL_DONE: 4,
   /** An OK behind which its command goes on, calls and steps being what it leads to: should the lane die in the middle, it was answered all the same. */
   GOES_ON: 8,
+  /** An ERROR for want of a right, which its facts name. */
+  DENIED: 16,
 } as const;
 
 export const FanoutFlag = {

@@ -54,22 +54,14 @@ export interface MessageSpec {
   readonly hasId: boolean;
   /** Elements that the header reader consumes: type, id, key, as far as the type has them. */
   readonly headElements: number;
-  /** False where the feature is not in this release: the answer is BAD_REQUEST "not supported". */
-  readonly supported: boolean;
 }
 
 // The annotations let a bundler leave the table out where nobody reads it, as the SDK's build does.
 /* @__NO_SIDE_EFFECTS__ */
-function spec(
-  name: MessageTypeName,
-  arity: number,
-  sender: MessageSpec['sender'],
-  key: MessageSpec['key'],
-  supported = true,
-): MessageSpec {
+function spec(name: MessageTypeName, arity: number, sender: MessageSpec['sender'], key: MessageSpec['key']): MessageSpec {
   const hasId = name !== 'GOAWAY';
   const headElements = 1 + (hasId ? 1 : 0) + (key === 'none' ? 0 : 1);
-  return { type: MessageType[name], name, arity, sender, key, hasId, headElements, supported };
+  return { type: MessageType[name], name, arity, sender, key, hasId, headElements };
 }
 
 export const MESSAGE_SPECS: readonly MessageSpec[] = [
@@ -87,7 +79,7 @@ export const MESSAGE_SPECS: readonly MessageSpec[] = [
   spec('START', 5, 'client', 'workflow'),
   spec('RUN', 4, 'client', 'workflow'),
   spec('PING', 2, 'client', 'none'),
-  spec('REFRESH', 3, 'client', 'none', false),
+  spec('REFRESH', 3, 'client', 'none'),
   spec('HEARTBEAT', 4, 'client', 'service'),
   spec('CREDIT', 5, 'client', 'service'),
   spec('ACK', 4, 'client', 'topic'),

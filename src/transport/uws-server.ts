@@ -134,9 +134,10 @@ export class UwsServer {
           refuse(response, '400 Bad Request', `the subprotocol must be ${SUBPROTOCOL}, got '${protocols}'\n`);
           return;
         }
-        const admission = front.admit();
+        const address = front.limits.usesAddress ? ADDRESS.decode(response.getRemoteAddressAsText()) : '';
+        const admission = front.admit(address);
         if (!admission.admitted) {
-          refuse(response, '503 Service Unavailable', `${admission.reason}\n`, admission.retryAfterSeconds);
+          refuse(response, statusLine(admission.status), `${admission.reason}\n`, admission.retryAfterSeconds);
           return;
         }
         response.upgrade<SocketData>(
@@ -173,6 +174,7 @@ export class UwsServer {
       query: request.getQuery() ?? '',
       contentType: request.getHeader('content-type'),
       accept: request.getHeader('accept'),
+      address: this.#front.limits.usesAddress ? ADDRESS.decode(response.getRemoteAddressAsText()) : '',
     };
     const { httpBodyBytesMax, httpBodiesBytesMax } = this.#options;
     const chunks: Uint8Array[] = [];

@@ -25,6 +25,7 @@ export interface UwsResponse {
   onAborted(handler: () => void): this;
   cork(callback: () => void): this;
   close(): this;
+  getRemoteAddressAsText(): ArrayBuffer;
   upgrade<UserData>(data: UserData, key: string, protocol: string, extensions: string, context: UwsContext): void;
 }
 

@@ -30,15 +30,19 @@ export function frame(body: Uint8Array): Uint8Array {
 }
 
 /** HELLO and SUBSCRIBE in one WebSocket message: the protocol allows to pipeline them, and it halves the writes of a connect storm. */
-export function joinFrame(room: string, since: Position | null): Uint8Array {
-  const hello = pack([MessageType.HELLO, HELLO_ID, { client: 'bench' }]);
+export function joinFrame(room: string, since: Position | null, token = ''): Uint8Array {
+  const hello = helloMessage(token);
   const subscribe = pack([MessageType.SUBSCRIBE, SUBSCRIBE_ID, room, since === null ? null : { since: { ...since } }]);
   return frame(Buffer.concat([hello, subscribe]));
 }
 
 /** For a connection that only publishes. */
-export function helloFrame(): Uint8Array {
-  return frame(pack([MessageType.HELLO, HELLO_ID, { client: 'bench' }]));
+export function helloFrame(token = ''): Uint8Array {
+  return frame(helloMessage(token));
+}
+
+function helloMessage(token: string): Uint8Array {
+  return pack([MessageType.HELLO, HELLO_ID, token === '' ? { client: 'bench' } : { client: 'bench', token }]);
 }
 
 /** A frame to publish with, made once per room-name length and filled in per message. */

@@ -207,8 +207,8 @@ export class Generator implements SocketHandler {
       const greeting = this.#peer.opened(tag, this.#roomNameOf(tag));
       if (greeting === null) this.#entered(tag);
       else socket.send(greeting);
-    } else if (tag === this.#publisherTag) socket.send(helloFrame());
-    else socket.send(joinFrame(this.#roomNameOf(tag), this.#sinceOf(tag)));
+    } else if (tag === this.#publisherTag) socket.send(helloFrame(this.#options.token));
+    else socket.send(joinFrame(this.#roomNameOf(tag), this.#sinceOf(tag), this.#options.token));
   }
 
   /** Those that were cut ask for what they missed; those that left on purpose do not. */

@@ -42,6 +42,8 @@ export interface BenchOptions {
   /** A publish may go out this much late to share a wake-up of the generator with the next one. */
   readonly tickUs: number;
   readonly seed: number;
+  /** Said in HELLO by every connection; empty: none. Never written to results. */
+  readonly token: string;
   /** Server process to account for; null: none. */
   readonly pid: number | null;
   /** '-' is stdout; null: none. */
@@ -69,6 +71,7 @@ export const DEFAULTS: BenchOptions = {
   awayMs: 500,
   tickUs: 1000,
   seed: 1,
+  token: '',
   pid: null,
   jsonPath: null,
   hgrmPath: null,
@@ -108,6 +111,7 @@ const TEXT_FLAGS: Readonly<Record<string, string>> = {
   url: 'where to connect',
   mode: MODES.join(', '),
   target: 'relay, or a peer: socket.io, nats, or raw, which sends to the room in ?room= whatever it gets (see bench/peers)',
+  token: 'a JWT that every connection says in HELLO',
   json: 'write all figures as JSON to FILE, or to stdout with -',
   hgrm: 'write the latency distribution to FILE',
   assert: "fail unless these hold, such as 'p99<5,lost=0'",

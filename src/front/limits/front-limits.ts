@@ -23,11 +23,13 @@ export interface RateRefusal {
   readonly isOnCredit: boolean;
 }
 
-/** Why a connection is not wanted. `status`: of the HTTP answer before the upgrade. */
+/** Why a connection is not wanted. */
 export interface ConnectRefusal {
   readonly reason: string;
   readonly retryAfterMs: number;
   readonly limit: string;
+  /** It comes too soon; otherwise there are too many. */
+  readonly isRate: boolean;
 }
 
 /** A full address or subject empties when somebody leaves: no telling when. */
@@ -42,6 +44,9 @@ const NEVER_REFUSED: ReadonlySet<number> = new Set([
   MessageType.CREDIT,
   MessageType.REFRESH,
 ]);
+
+/** Whoever brought no token, and was let in: many, and nobody's fault is another's. Their limits are those of connection and address. */
+const ANONYMOUS = 'anonymous';
 
 /** One bucket that a command is charged to. */
 interface Charge {
@@ -114,8 +119,7 @@ export class FrontLimits {
     this.#subjects = new PeerBook(this.#subject.buckets, options.idlePeersMax, onForgotten);
     this.#addresses = new PeerBook(this.#address.buckets, options.idlePeersMax, onForgotten);
     const { subjectSubscriptionsMax, subjectConnectionsMax } = options;
-    this.#isActive =
-      limits.length > 0 || this.usesAddress || subjectSubscriptionsMax > 0 || subjectConnectionsMax > 0;
+    this.#isActive = limits.length > 0 || this.usesAddress || subjectSubscriptionsMax > 0 || subjectConnectionsMax > 0;
   }
 
   /** Rates are configured: somebody must read the clock per message. */
@@ -165,6 +169,7 @@ export class FrontLimits {
 
   /** The session has proven who it is. Null: its subject may have one more connection. Otherwise it is to be closed. */
   identified(session: Session, subject: string, nowMs: number): ConnectRefusal | null {
+    if (subject === ANONYMOUS) return null;
     const { limits } = session;
     const { subjectConnectionsMax, subjectSubscriptionsMax } = this.options;
     if (limits === null || limits.subject !== null) return null;
@@ -208,7 +213,7 @@ export class FrontLimits {
     const { name, perSecond } = limits[connectColumn] as RateLimit;
     const retryAfterMs = buckets.retryAfterMs(row, connectColumn, 1, nowMs);
     this.#count(name);
-    return { reason: `connect rate reached: ${name} perSecond=${perSecond}`, retryAfterMs, limit: name };
+    return { reason: `connect rate reached: ${name} perSecond=${perSecond}`, retryAfterMs, limit: name, isRate: true };
   }
 
   // ---- commands
@@ -233,7 +238,8 @@ export class FrontLimits {
 
   /** A command that came by HTTP. `subject` null: nobody in particular. */
   refusalOfRequest(subject: string | null, address: string, type: number, bytes: number, nowMs: number): RateRefusal | null {
-    const ofSubject = subject === null || !this.#subject.isUsed ? null : this.#subjects.visit(subject, nowMs);
+    const isSomebody = subject !== null && subject !== ANONYMOUS && this.#subject.isUsed;
+    const ofSubject = isSomebody ? this.#subjects.visit(subject, nowMs) : null;
     const ofAddress = this.#address.isUsed ? this.#addresses.visit(addressKey(address), nowMs) : null;
     return this.#take(-1, ofSubject, ofAddress, type, bytes, nowMs);
   }
@@ -320,5 +326,5 @@ function pay(rates: ScopeRates, row: number, type: number, bytes: number): void 
 }
 
 function full(name: string, value: number): ConnectRefusal {
-  return { reason: `connection limit reached: ${name}=${value}`, retryAfterMs: FULL_RETRY_AFTER_MS, limit: name };
+  return { reason: `connection limit reached: ${name}=${value}`, retryAfterMs: FULL_RETRY_AFTER_MS, limit: name, isRate: false };
 }

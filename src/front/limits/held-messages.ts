@@ -12,8 +12,10 @@ const CAPACITY_MIN = 1_024;
 export const HELD_MESSAGE_BYTES = 64;
 
 export class HeldMessages {
-  /** It waits for something else than its turn (a token under verification). */
+  /** They wait for something else than the session's turn: whether its token is good, whether it may subscribe. */
   isBlocked = false;
+  /** What has come since. */
+  blockedBytes = 0;
   #bytes = new Uint8Array(CAPACITY_MIN);
   #view = new DataView(this.#bytes.buffer);
   /** Of the first message's head; it may have been read in part, and its head then stands right before the rest. */

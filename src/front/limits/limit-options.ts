@@ -17,8 +17,6 @@ export interface LimitOptions {
   readonly commandsWaitingBytesMax: number;
   /** Of all connections; over it: close 4102 for who brings more. */
   readonly commandsWaitingBytesTotalMax: number;
-  /** Of a connection that is not let in yet; over it: close 4102. */
-  readonly greetingBytesMax: number;
   readonly subjectSubscriptionsMax: number;
   readonly subjectConnectionsMax: number;
   readonly addressConnectionsMax: number;

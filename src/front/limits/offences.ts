@@ -6,7 +6,6 @@
 import { RelayError } from '../../protocol/errors.ts';
 import type { MessageHeader } from '../../protocol/header.ts';
 import type { FrontContext } from '../front-context.ts';
-import type { SecurityEvent } from '../security-events.ts';
 import type { Session } from '../session.ts';
 import type { RateRefusal } from './front-limits.ts';
 import type { HoldBound } from './turns.ts';
@@ -16,17 +15,18 @@ const CLOSE_RETRY_AFTER_MS = 1_000;
 
 export class Offences {
   readonly #front: FrontContext;
-  readonly #onSecurity: (event: SecurityEvent) => void;
 
-  constructor(front: FrontContext, onSecurity: (event: SecurityEvent) => void) {
+  constructor(front: FrontContext) {
     this.#front = front;
-    this.#onSecurity = onSecurity;
   }
 
   /** A command over a rate. True: it is not to be handled. */
   refuse(session: Session, header: MessageHeader, refusal: RateRefusal): boolean {
     const { limit, retryAfterMs, isOnCredit } = refusal;
-    if (!isOnCredit) this.#front.sendCommandError(session, header, new RelayError('RATE_LIMITED', undefined, { retryAfterMs, limit }));
+    if (!isOnCredit) {
+      const error = new RelayError('RATE_LIMITED', undefined, { retryAfterMs, limit });
+      this.#front.sendCommandError(session, header, error);
+    }
     if (!this.#front.limits.isOneTooManyRefused(session, this.#front.receivedMs)) return !isOnCredit;
     this.#front.metrics.rateLimitedDisconnected++;
     const { refusalsMax } = this.#front.limits.options;
@@ -36,8 +36,12 @@ export class Offences {
 
   /** More waits for its turn than may. */
   overflow(session: Session, bound: HoldBound): void {
-    this.#front.metrics.floodsDisconnected++;
-    this.#end(session, bound, CLOSE_RETRY_AFTER_MS, { [bound]: this.#front.limits.options[bound] });
+    const { options, metrics } = this.#front;
+    if (bound === 'heldBytesMax') metrics.heldOverflows++;
+    else metrics.floodsDisconnected++;
+    this.#end(session, bound, CLOSE_RETRY_AFTER_MS, {
+      [bound]: bound === 'heldBytesMax' ? options.heldBytesMax : options.limits[bound],
+    });
   }
 
   /** A message that is none of the protocol, answered already. True: the connection lives. */
@@ -50,10 +54,10 @@ export class Offences {
   }
 
   #end(session: Session, limit: string, retryAfterMs: number, facts: Readonly<Record<string, number>>): void {
-    this.#onSecurity({
+    this.#front.onSecurity?.({
       kind: 'rateLimited',
       session: session.number,
-      subject: session.limits?.subject?.key ?? '',
+      subject: session.identity?.subject ?? '',
       address: session.connection.remoteAddress,
       limit,
     });

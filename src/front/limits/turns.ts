@@ -15,11 +15,11 @@ export interface TurnOptions {
   readonly commandsPerTurnTotalMax: number;
   readonly commandsWaitingBytesMax: number;
   readonly commandsWaitingBytesTotalMax: number;
-  readonly greetingBytesMax: number;
+  readonly heldBytesMax: number;
 }
 
 /** Which bound of the waiting bytes was met. */
-export type HoldBound = 'commandsWaitingBytesMax' | 'commandsWaitingBytesTotalMax' | 'greetingBytesMax';
+export type HoldBound = 'commandsWaitingBytesMax' | 'commandsWaitingBytesTotalMax' | 'heldBytesMax';
 
 /** Commands of one connection before the next one has its go. */
 const ROUND_COMMANDS = 32;
@@ -96,32 +96,35 @@ export class Turns {
    * turn, or, where the session's messages are blocked, after `release`.
    */
   hold(session: Session, bytes: Uint8Array, start: number, end: number, stampUs: number): HoldBound | null {
-    const { commandsWaitingBytesMax, commandsWaitingBytesTotalMax, greetingBytesMax } = this.#options;
+    const { commandsWaitingBytesMax, commandsWaitingBytesTotalMax, heldBytesMax } = this.#options;
     const cost = end - start + HELD_MESSAGE_BYTES;
-    const ownBytes = (session.held?.heldBytes ?? 0) + cost;
-    if (!session.isLive && ownBytes > greetingBytesMax) return 'greetingBytesMax';
-    if (ownBytes > commandsWaitingBytesMax) return 'commandsWaitingBytesMax';
-    if (this.#heldBytes + cost > commandsWaitingBytesTotalMax) return 'commandsWaitingBytesTotalMax';
     const held = (session.held ??= new HeldMessages());
+    if (held.isBlocked && held.blockedBytes + cost > heldBytesMax) return 'heldBytesMax';
+    if (held.heldBytes + cost > commandsWaitingBytesMax) return 'commandsWaitingBytesMax';
+    if (this.#heldBytes + cost > commandsWaitingBytesTotalMax) return 'commandsWaitingBytesTotalMax';
     held.push(bytes, start, end, stampUs);
+    if (held.isBlocked) held.blockedBytes += cost;
     this.#heldBytes += cost;
     if (!held.isBlocked) this.#wait(session);
     return null;
   }
 
-  /** From now on what the session sends is kept until `release`, whatever its share of the turn. */
+  /** Something about the session is being decided: from now on what it sends is kept until `release`, whatever its share of the turn. */
   block(session: Session): void {
     session.held ??= new HeldMessages();
     session.held.isBlocked = true;
+    session.held.blockedBytes = 0;
     this.#waiting.delete(session);
   }
 
+  /** Decided: what was kept is handled now, as far as the session's share of this turn goes. Not inside the handling of a message. */
   release(session: Session): void {
     const { held } = session;
     if (held === null) return;
     held.isBlocked = false;
-    if (held.isEmpty) session.held = null;
-    else this.#wait(session);
+    this.#serve(session, Number.POSITIVE_INFINITY);
+    this.#finish();
+    for (const other of this.#rested.splice(0)) this.#wait(other);
   }
 
   /** The session is gone, and what it has sent with it. */
@@ -152,22 +155,22 @@ export class Turns {
     for (const session of this.#waiting) {
       if (this.#commandsLeft <= 0) break;
       this.#waiting.delete(session);
-      this.#serve(session);
+      this.#serve(session, ROUND_COMMANDS);
     }
     for (const session of this.#rested) if (session.held !== null) this.#wait(session);
     this.#rested.length = 0;
     this.#finish();
   };
 
-  #serve(session: Session): void {
+  #serve(session: Session, commandsMax: number): void {
     const held = session.held as HeldMessages;
     this.enter(session);
-    this.#roundLeft = ROUND_COMMANDS;
+    this.#roundLeft = commandsMax;
     this.#handle(session, held);
     this.#roundLeft = Number.POSITIVE_INFINITY;
     if (session.held !== held || held.isBlocked) return; // It was closed on the way, or waits for something else now.
     if (held.isEmpty) session.held = null;
-    else if (session.turnCommandsLeft > 0) this.#waiting.add(session);
+    else if (session.turnCommandsLeft > 0) this.#wait(session);
     else this.#rested.push(session);
   }
 }

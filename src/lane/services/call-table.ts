@@ -227,11 +227,11 @@ export class CallTable {
 
   // ---- what the caller does
 
-  /** The caller does not want it any more. */
-  cancel(call: Call): void {
+  /** The caller does not want it any more, or may not have it any more. */
+  cancel(call: Call, why = 'cancelled by the caller'): void {
     this.#drop(call);
     this.#lane.metrics[LaneMetric.callsCancelled]!++;
-    this.#fail(call, new RelayError('CANCELLED', 'cancelled by the caller'));
+    this.#fail(call, new RelayError('CANCELLED', why));
     this.#freeOf(call);
   }
 

@@ -25,6 +25,7 @@ import {
 import { skipValue } from '../../protocol/skip.ts';
 import type { LaneContext, LaneSession, OwnTopics } from '../lane-context.ts';
 import { LaneMetric } from '../lane-metrics.ts';
+import { denial, type SessionGrants } from '../session-grants.ts';
 import { Call } from './call.ts';
 import { CallTable } from './call-table.ts';
 import { type Peer, Peers } from './peer.ts';
@@ -57,7 +58,9 @@ export class ServiceCommands {
 
   register(header: MessageHeader): void {
     const registration = registerOptions(this.#lane.optionMap(header));
-    const instance = this.#registry.register(this.#peer(), this.#lane.keyText(header), registration);
+    const name = this.#lane.keyText(header);
+    this.#lane.demand('serve', name);
+    const instance = this.#registry.register(this.#peer(), name, registration);
     const result = { instance: instance.id, leaseMs: this.#registry.leaseMsOf(instance) };
     this.#lane.out.ok(this.#lane.session, header.id, result, SendFlag.GOES_ON);
     this.#calls.strand(instance.service); // It may offer less than before.
@@ -108,6 +111,11 @@ export class ServiceCommands {
     }
     this.#checkPayload(end - payloadStart);
     const service = this.#registry.find(keyHash, bytes, header.keyStart, header.keyEnd);
+    const grants = this.#lane.grants();
+    if (grants !== null) {
+      if (service === undefined) this.#lane.demand('call', this.#lane.keyText(header));
+      else if (!grants.mayUse('call', service)) throw denial('call', service.name);
+    }
     if (service === undefined) {
       this.#lane.metrics[LaneMetric.callsWithoutResponders]!++;
       const { retryAfterMs } = this.#lane.options.services;
@@ -201,6 +209,18 @@ export class ServiceCommands {
   }
 
   // ---- sessions and time
+
+  /** The session's rights have changed: calls that it may not make any more are cancelled, instances that it may not be are gone. */
+  recheck(session: LaneSession, grants: SessionGrants): void {
+    const peer = this.#peers.find(session.session);
+    if (peer === undefined) return;
+    for (const call of [...peer.calls.values(), ...peer.unanswered]) {
+      // One that has ended meanwhile, with another's end, has had its answer.
+      const goesOn = peer.calls.get(call.id) === call || peer.unanswered.has(call);
+      if (goesOn && !grants.mayUse('call', call.service)) this.#calls.cancel(call, 'the right to call was taken away');
+    }
+    for (const name of [...peer.instances.keys()]) if (!grants.may('serve', name)) this.#registry.deregister(peer, name);
+  }
 
   sessionClosed(session: LaneSession): void {
     const peer = this.#peers.find(session.session);

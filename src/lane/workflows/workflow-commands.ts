@@ -75,6 +75,7 @@ export class WorkflowCommands {
   define(header: MessageHeader): void {
     const { bytes, end, out, metrics } = this.#lane;
     const name = this.#lane.keyText(header);
+    this.#lane.demand('admin', name);
     const start = skipValue(bytes, header.bodyStart, end);
     try {
       decodeOptions(bytes, header.bodyStart, start); // There are none yet; what is no map is refused now, or it could never mean anything.
@@ -90,6 +91,7 @@ export class WorkflowCommands {
   start(header: MessageHeader): void {
     const { bytes, end } = this.#lane;
     const name = this.#lane.keyText(header);
+    this.#lane.demand('start', name);
     const payloadStart = skipValue(bytes, header.bodyStart, end);
     const { key, deadlineMs, version } = startOptions(decodeOptions(bytes, header.bodyStart, payloadStart));
     const known = key === null ? undefined : this.#byKey.get(keyOf(name, key));
@@ -114,6 +116,7 @@ export class WorkflowCommands {
 
   run(header: MessageHeader): void {
     const name = this.#lane.keyText(header);
+    this.#lane.demand('start', name);
     const options = runOptions(this.#lane.optionMap(header));
     switch (options.action) {
       case 'list':

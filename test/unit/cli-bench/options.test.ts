@@ -17,7 +17,7 @@ t.test('every flag reaches its option', async (t) => {
     (
       '--url ws://10.0.0.1:9000/v1/connect --connections 500 --rooms 50 --publishers 2 --rate 12.5 --payload 64 --duration 3 --warmup 0 ' +
       '--processes 3 --mode churn --target relay --json - --hgrm out.hgrm --seed 7 --connect-rate 100 --no-acks --slow-share 0.5 ' +
-      `--churn-rate 5 --away-ms 10 --tick-us 500 --pid ${process.pid} --assert p99<5,lost=0`
+      `--churn-rate 5 --away-ms 10 --tick-us 500 --token a.b.c --pid ${process.pid} --assert p99<5,lost=0`
     ).split(' '),
   );
   t.strictSame(problems, []);
@@ -41,6 +41,7 @@ t.test('every flag reaches its option', async (t) => {
     awayMs: 10,
     tickUs: 500,
     seed: 7,
+    token: 'a.b.c',
     pid: process.pid,
     jsonPath: '-',
     hgrmPath: 'out.hgrm',
