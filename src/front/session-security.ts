@@ -205,7 +205,7 @@ export class SessionSecurity {
     if (guard == null || session.identity === null) return allowed();
     this.#decide(session, guard.decide(session.identity, topic), (denial) => {
       if (denial === null) return allowed();
-      this.tellDenied(session, 'sub', topic);
+      if (denial.denied.codeName === 'FORBIDDEN') this.tellDenied(session, 'sub', topic);
       denied(denial.denied);
     });
   }
