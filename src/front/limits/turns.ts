@@ -73,7 +73,7 @@ export class Turns {
 
   /** Hot. */
   mayHandle(session: Session): boolean {
-    if (session.held !== null && session.held.isBlocked) return false;
+    if (session.held?.isBlocked === true) return false;
     return session.turnCommandsLeft > 0 && ((this.#commandsLeft > 0 && this.#roundLeft > 0) || session.internal);
   }
 
