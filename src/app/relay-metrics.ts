@@ -53,7 +53,8 @@ const FRONT_HELP: Readonly<Record<string, string>> = {
   messagesDeferred:
     'WebSocket messages that had to wait in part: commandsPerTurnMax, commandsPerTurnTotalMax, or a token under verification',
   rateLimitedDisconnected: 'Connections closed with 4102: rateRefusalsMax',
-  floodsDisconnected: 'Connections closed with 4102: commandsWaitingBytesMax, commandsWaitingBytesTotalMax',
+  floodsDisconnected:
+    'Connections closed with 4102: commandsWaitingBytesMax, commandsWaitingBytesTotalMax, or pings and empty messages many times over commandsPerTurnMax',
   malformedDisconnected: 'Connections closed with 4500: malformedMax',
   idlePeersForgotten: 'Subjects and addresses forgotten before their buckets were full again: idlePeersMax',
 };

@@ -231,6 +231,7 @@ export class Front {
       this.metrics.messagesOversized++;
       return this.#front.close(session, 'OVERSIZED', { bytes: bytes.length, messageBytesMax });
     }
+    if (bytes.length === 0) return this.#offences.trifle(session);
     const stampUs = this.#front.clock.stampUs();
     this.#front.turns.enter(session);
     let at = 0;
@@ -298,7 +299,7 @@ export class Front {
   /** The answer to a ping of ours. */
   onPong(session: Session): void {
     session.lastSeenMs = this.#front.coarseNowMs;
-    if (session.pingSentUs === 0) return; // Unasked, which is legal.
+    if (session.pingSentUs === 0) return this.#offences.trifle(session); // Unasked, which is legal.
     this.#front.latencies.clientRoundTrip.record(elapsedUs(session.pingSentUs, this.#front.clock.stampUs()));
     session.pingSentUs = 0;
   }
@@ -306,6 +307,7 @@ export class Front {
   /** A ping of the client's; the transport has answered it. */
   onPing(session: Session): void {
     session.lastSeenMs = this.#front.coarseNowMs;
+    this.#offences.trifle(session);
   }
 
   onDrain(session: Session): void {

@@ -1,6 +1,7 @@
 /** One client does more than it may: it is told so and shown out, and the others get every message and no error. */
-import t, { type Test } from 'tap';
+
 import { encode } from '@msgpack/msgpack';
+import t, { type Test } from 'tap';
 import { ERROR, HELLO, OK, PING, PUBLISH, RawClient } from '../support/raw-client.ts';
 import { type RelayProcess, startRelay } from '../support/relay-process.ts';
 import { openClient, Reader, range } from '../support/sdk.ts';
@@ -23,11 +24,7 @@ async function besides(t: Test, relay: RelayProcess, attack: () => Promise<void>
   }
   await attacked;
   await reader.until(({ messages }) => messages.length >= published);
-  t.same(
-    reader.payloads,
-    range(1, published),
-    'every message, in order',
-  );
+  t.same(reader.payloads, range(1, published), 'every message, in order');
   t.same([...reader.losses, ...reader.skips], []);
   t.same(
     pinger.messages.filter(([type]) => type === ERROR),

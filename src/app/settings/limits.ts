@@ -36,9 +36,10 @@ export const LIMIT_SETTINGS = {
   }),
   commandsPerTurnMax: integer(256, [1, 1_000_000], {
     group: LIMITS,
-    what: 'Commands of one connection that are handled in one turn of the event loop. A message that is none of the protocol counts as two.',
-    atBound: 'What is left waits for later turns, in order, a few commands of each connection after the other.',
-    metrics: ['relay_messages_deferred_total', 'relay_held_bytes'],
+    what: 'Commands of one connection that are handled in one turn of the event loop. A message that is none of the protocol counts as two; WebSocket pings, pongs and empty messages count too.',
+    atBound:
+      'What is left waits for later turns, in order, a few commands of each connection after the other. Pings, pongs and empty messages cannot wait: 16 times as many over it close with 4102.',
+    metrics: ['relay_messages_deferred_total', 'relay_held_bytes', 'relay_floods_disconnected_total'],
   }),
   commandsPerTurnTotalMax: integer(2_048, [1, 10_000_000], {
     group: LIMITS,

@@ -8,7 +8,7 @@ import type { MessageHeader } from '../../protocol/header.ts';
 import type { FrontContext } from '../front-context.ts';
 import type { Session } from '../session.ts';
 import type { RateRefusal } from './front-limits.ts';
-import type { HoldBound } from './turns.ts';
+import type { TurnBound } from './turns.ts';
 
 /** Told to who is shown out, where no limit of his own says more. */
 const CLOSE_RETRY_AFTER_MS = 1_000;
@@ -34,8 +34,15 @@ export class Offences {
     return true;
   }
 
-  /** More waits for its turn than may. */
-  overflow(session: Session, bound: HoldBound): void {
+  /** A control frame or an empty message: the transport has done what there is to do. */
+  trifle(session: Session): void {
+    if (session.hasEnded) return;
+    const bound = this.#front.turns.noteTrifle(session);
+    if (bound !== null) this.overflow(session, bound);
+  }
+
+  /** More waits for its turn than may, or more comes in one than can be. */
+  overflow(session: Session, bound: TurnBound): void {
     const { options, metrics } = this.#front;
     if (bound === 'heldBytesMax') metrics.heldOverflows++;
     else metrics.floodsDisconnected++;

@@ -18,11 +18,13 @@ export interface TurnOptions {
   readonly heldBytesMax: number;
 }
 
-/** Which bound of the waiting bytes was met. */
-export type HoldBound = 'commandsWaitingBytesMax' | 'commandsWaitingBytesTotalMax' | 'heldBytesMax';
+/** Which bound was met. */
+export type TurnBound = 'commandsWaitingBytesMax' | 'commandsWaitingBytesTotalMax' | 'heldBytesMax' | 'commandsPerTurnMax';
 
 /** Commands of one connection before the next one has its go. */
 const ROUND_COMMANDS = 32;
+/** What cannot wait (control frames, empty messages) may go over a connection's share of a turn so many times. */
+const TRIFLE_SHARES = 16;
 
 export class Turns {
   readonly #options: TurnOptions;
@@ -84,6 +86,13 @@ export class Turns {
     this.#roundLeft -= commands;
   }
 
+  /** Something that is done already, and costs as much as a small command. The bound that it breaks, or null. */
+  noteTrifle(session: Session): TurnBound | null {
+    this.enter(session);
+    this.spend(session, 1);
+    return session.turnCommandsLeft < -TRIFLE_SHARES * this.#options.commandsPerTurnMax ? 'commandsPerTurnMax' : null;
+  }
+
   /** Of what the session has held, the first message is handled up to `at`. */
   advance(held: HeldMessages, at: number): void {
     const before = held.heldBytes;
@@ -95,7 +104,7 @@ export class Turns {
    * Keeps `bytes[start, end)` for later, behind what is kept already. The bound that it would break, or null: then it is kept, and is handled in a later
    * turn, or, where the session's messages are blocked, after `release`.
    */
-  hold(session: Session, bytes: Uint8Array, start: number, end: number, stampUs: number): HoldBound | null {
+  hold(session: Session, bytes: Uint8Array, start: number, end: number, stampUs: number): TurnBound | null {
     const { commandsWaitingBytesMax, commandsWaitingBytesTotalMax, heldBytesMax } = this.#options;
     const cost = end - start + HELD_MESSAGE_BYTES;
     const held = (session.held ??= new HeldMessages());

@@ -161,3 +161,27 @@ t.test('HELLO, REFRESH and commands in one message, over many turns', async (t) 
   client.say([SUBSCRIBE, 2, 'room.1', null], [REFRESH, 3, 'alice'], [PUBLISH, 4, 'room.1', null, 'x'], [HELLO, 5, {}], [PING, 6]);
   t.same(client.received.map(([type, id]) => (type === MESSAGE ? 'message' : id)).sort(), [1, 2, 3, 4, 5, 6, 'message'].sort());
 });
+
+t.test('pings, pongs and empty messages are nothing to wait for, but a flood of them is one', async (t) => {
+  for (const trifle of ['ping', 'pong', 'empty'] as const) {
+    const rig = new LimitsRig({ commandsPerTurnMax: 4 });
+    const client = rig.client();
+    const { session } = client.link;
+    rig.run();
+    const send = (count: number): void => {
+      for (let sent = 0; sent < count; sent++) {
+        if (trifle === 'ping') rig.front.onPing(session);
+        else if (trifle === 'pong') rig.front.onPong(session);
+        else rig.front.onMessage(session, new Uint8Array(0), true);
+      }
+    };
+    for (let turn = 0; turn < 10; turn++) {
+      send(4 * 17);
+      rig.run();
+    }
+    t.equal(client.closed, null, trifle);
+    send(4 * 17 + 1);
+    rig.run();
+    t.match(client.closed, { code: 4102, reason: /limit=commandsPerTurnMax, commandsPerTurnMax=4/ }, trifle);
+  }
+});
