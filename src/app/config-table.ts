@@ -15,7 +15,7 @@ import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/log.ts';
 import { autoOrInteger, host, integer, list, path, type Setting, toggle, word } from './setting.ts';
 import { AUDIT_SETTINGS } from './settings/audit.ts';
 import { AUTH_CHECKS, AUTH_SETTINGS } from './settings/auth.ts';
-import { LIMIT_SETTINGS } from './settings/limits.ts';
+import { LIMIT_CHECKS, LIMIT_SETTINGS } from './settings/limits.ts';
 import { TLS_SETTINGS } from './settings/tls.ts';
 
 export const LANES_MAX = 16;
@@ -565,6 +565,7 @@ export const CROSS_CHECKS: readonly CrossCheck[] = [
     holds: ({ drainWindowMs, drainDeadlineMs }) => drainWindowMs <= drainDeadlineMs,
   },
   ...AUTH_CHECKS,
+  ...LIMIT_CHECKS,
 ];
 
 function isWildcard(address: string): boolean {

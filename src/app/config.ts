@@ -3,6 +3,7 @@
  *
  * Pure: arguments, environment and file access come in. The settings themselves, and what they must be, are in config-table.ts.
  */
+import { checkRateRules } from '../front/limits/rate-rules.ts';
 import { parseServiceRules } from '../lane/services/service-config.ts';
 import { parseTopicRules, type TopicRule } from '../lane/topic-config.ts';
 import { parseDefinitions } from '../lane/workflows/definition.ts';
@@ -103,6 +104,7 @@ class Draft {
     this.#checkTopics(config);
     this.#checkServices(config);
     this.#checkWorkflows(config);
+    this.#checkRateLimits(config);
     this.problems.push(
       ...authProblems(
         config,
@@ -169,6 +171,12 @@ class Draft {
     this.problems.push(
       `${path} must have at most workflowDefinitionsMax definitions; got ${config.workflows.length}, workflowDefinitionsMax=${config.workflowDefinitionsMax} (${this.#originOf('workflowDefinitionsMax')})`,
     );
+  }
+
+  #checkRateLimits(config: RelayConfig): void {
+    if (this.#invalid.has('rateLimits')) return;
+    const messageBytesMax = this.#invalid.has('messageBytesMax') ? 1 : config.messageBytesMax;
+    this.problems.push(...checkRateRules(config.rateLimits, messageBytesMax, this.origins.get('rateLimits') ?? 'rateLimits'));
   }
 
   #originOf(name: SettingName): string {

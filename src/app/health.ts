@@ -23,6 +23,7 @@ export function healthOf(relay: Relay, state: 'new' | 'ready' | 'draining' | 'st
     ...laneHealth(relay),
     ...ringHealth(relay),
     ...(relay.auth?.health() ?? []),
+    loadHealth(relay),
     {
       name: 'journal',
       ok: true,
@@ -31,6 +32,13 @@ export function healthOf(relay: Relay, state: 'new' | 'ready' | 'draining' | 'st
   ];
   const ready = components.every((component) => component.ok);
   return { live: state !== 'stopped', ready, started: state !== 'new', state, components };
+}
+
+/** While it refuses new connections it should not be sent any. */
+function loadHealth({ front }: Relay): ComponentHealth {
+  const { level, delayMs, memoryBytes } = front.limits.load;
+  const detail = `level ${level}, event loop ${Math.round(delayMs)} ms late, ${Math.round(memoryBytes / 1_048_576)} MiB resident`;
+  return { name: 'load', ok: level === 0, detail };
 }
 
 /** A ring that is nearly full refuses what comes next: not the time for more traffic. */

@@ -43,6 +43,21 @@ const FRONT_HELP: Readonly<Record<string, string>> = {
   sessionsRevoked: 'Connections closed with 4505',
   denied: 'Commands and HTTP requests answered FORBIDDEN for want of a right, judged by the front: patterns, queries, HTTP',
   heldOverflows: 'Connections closed with 4102: heldBytesMax',
+  connectionsRefusedLoad: 'Connections refused with 503: load level 1 or 2',
+  connectionsRefusedAddressLimit: 'Connections refused with 429: addressConnectionsMax',
+  connectionsRefusedAddressRate: 'Connections refused with 429: rateLimits, connects by address',
+  connectionsRefusedSubjectLimit: 'Connections closed with 4101: subjectConnectionsMax',
+  connectionsRefusedSubjectRate: 'Connections closed with 4102: rateLimits, connects by subject',
+  subjectSubscriptionsRefused: 'SUBSCRIBEs answered LIMIT: subjectSubscriptionsMax',
+  commandsRateLimited: 'Commands and HTTP requests answered RATE_LIMITED: rateLimits',
+  commandsShed: 'Commands answered OVERLOADED: load level 2',
+  messagesDeferred:
+    'WebSocket messages that had to wait in part: commandsPerTurnMax, commandsPerTurnTotalMax, or a token under verification',
+  rateLimitedDisconnected: 'Connections closed with 4102: rateRefusalsMax',
+  floodsDisconnected:
+    'Connections closed with 4102: commandsWaitingBytesMax, commandsWaitingBytesTotalMax, or pings and empty messages many times over commandsPerTurnMax',
+  malformedDisconnected: 'Connections closed with 4500: malformedMax',
+  idlePeersForgotten: 'Subjects and addresses forgotten before their buckets were full again: idlePeersMax',
 };
 
 const HTTP_HELP: Readonly<Record<string, string>> = {
@@ -91,6 +106,26 @@ export function relayReadings(relay: Relay): MetricReading[] {
     help: 'Requests to the ops port turned away: no opsToken or another one, or what a web page would have sent',
     values: [{ value: relay.opsRefused }],
   });
+  const { limits } = relay.front;
+  readings.push({
+    name: 'relay_rate_limit_refusals_total',
+    type: 'counter',
+    help: 'Commands and connects refused, by limit of rateLimits (label `limit`: connection.publish, and so on)',
+    values: [...limits.refusedByLimit].map(([limit, value]) => ({ labels: { limit }, value })),
+  });
+  gauge(
+    readings,
+    'relay_load_level',
+    'Load level: 0 takes everything, 1 no new connections, 2 no new subscriptions and starts',
+    limits.load.level,
+  );
+  gauge(
+    readings,
+    'relay_held_bytes',
+    "Bytes of clients' messages that wait for their turn, or for a decision",
+    relay.front.heldBytes,
+  );
+  gauge(readings, 'relay_limited_peers', 'Subjects and addresses that are known for their limits', limits.peerCount);
   gauge(readings, 'relay_calls_pending', 'CALLs of all connections that wait for their last answer', relay.front.callCount);
   gauge(readings, 'relay_service_instances', 'Service instances of all lanes', relay.front.instanceCount);
   gauge(

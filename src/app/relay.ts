@@ -8,6 +8,7 @@ import type { AuthEvent } from '../auth/auth-events.ts';
 import { systemClock } from '../base/clock.ts';
 import { Front, type SessionEvent } from '../front/front.ts';
 import { HttpGateway } from '../front/http-gateway.ts';
+import type { LoadChange } from '../front/limits/load-shedding.ts';
 import { InlineLanes } from '../pool/inline-lanes.ts';
 import { autoLaneCount, type LaneEvent, LanePool } from '../pool/lane-pool.ts';
 import { CONNECT_PATH } from '../protocol/types.ts';
@@ -21,6 +22,7 @@ import { frontOptions, httpOptions, laneOptions, type RelayConfig } from './conf
 import { healthOf, type RelayHealth } from './health.ts';
 import { HealthTopic } from './health-topic.ts';
 import { LatencyLogFile } from './latency-log-file.ts';
+import { LoadProbe } from './load-probe.ts';
 import { opsPageFiles } from './ops-page.ts';
 import { OpsStateReader } from './ops-state.ts';
 import { RelayAdmin } from './relay-admin.ts';
@@ -41,6 +43,8 @@ export interface RelayHooks {
   readonly onSession?: (event: SessionEvent) => void;
   /** What authentication has to tell its operators. */
   readonly onAuthEvent?: (event: AuthEvent) => void;
+  /** It begins or ceases to refuse new work. */
+  readonly onLoadChange?: (change: LoadChange) => void;
   /** A file that cannot be written: told once, and the relay goes on without it. */
   readonly onLogFailure?: (path: string, error: Error) => void;
   /** Certificates that end soon, were replaced, or could not be. */
@@ -108,6 +112,7 @@ export class Relay {
           );
     this.front = new Front(frontOptions(config), this.lanes, systemClock, this.auth);
     this.front.onSession = hooks.onSession ?? null;
+    this.front.onLoadChange = hooks.onLoadChange ?? null;
     this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock, this.auth?.authenticator ?? null);
     // Before all that has timers: what throws here leaves nothing behind that runs.
     this.tls = config.tlsCertFile === '' ? null : new RelayTls(config, systemClock, hooks.onTls);
@@ -145,7 +150,9 @@ export class Relay {
   async start(): Promise<void> {
     this.lanes.start(this.front.laneEvents);
     this.auth?.start();
+    const loadProbe = new LoadProbe(systemClock, TICK_MS);
     this.#ticker = setInterval(() => {
+      this.front.sampleLoad(loadProbe.sample());
       this.front.tick();
       this.lanes.tick();
       this.gateway.tick();

@@ -37,6 +37,11 @@ export async function serve(argv: string[]): Promise<number> {
         if (event.kind === 'lost') log.error('lane lost', { lane: event.lane, cause: event.cause });
         else log.warn('lane replaced', { lane: event.lane, afterMs: Math.round(event.afterMs) });
       },
+      onLoadChange: ({ from, to, delayMs, memoryBytes }) => {
+        const facts = { from, to, delayMs, memoryMb: Math.round(memoryBytes / 1_048_576) };
+        if (to > from) log.warn('load level rises: new work is refused', facts);
+        else log.info('load level falls', facts);
+      },
       onLogFailure: (path, error) => log.error('a log file cannot be written and is given up', { path, cause: error.message }),
       onAuthEvent: (event) => logAuthEvent(log, event),
       onTls: (event) => logTls(log, event),

@@ -207,13 +207,14 @@ export class UwsServer {
           refuse(response, 400, fault);
           return;
         }
-        const admission = front.admit();
+        const facts = this.#factsOf(response, head);
+        const admission = front.admit(facts.address);
         if (!admission.admitted) {
-          refuse(response, 503, admission.reason, { 'Retry-After': String(admission.retryAfterSeconds) });
+          refuse(response, admission.status, admission.reason, { 'Retry-After': String(admission.retryAfterSeconds) });
           return;
         }
         response.upgrade<SocketData>(
-          { c: new UwsConnection(compression, this.#factsOf(response, head)) },
+          { c: new UwsConnection(compression, facts) },
           request.getHeader('sec-websocket-key'),
           SUBPROTOCOL,
           request.getHeader('sec-websocket-extensions'),
