@@ -3,6 +3,7 @@
  *
  * Thread: main. The only place where the rooms meet; nothing here is on the path of a message.
  */
+import type { AuditLog, AuditNotice } from '../audit/audit-log.ts';
 import { systemClock } from '../base/clock.ts';
 import { Front, type SessionEvent } from '../front/front.ts';
 import { HttpGateway } from '../front/http-gateway.ts';
@@ -18,7 +19,8 @@ import { healthOf, type RelayHealth } from './health.ts';
 import { HealthTopic } from './health-topic.ts';
 import { LatencyLogFile } from './latency-log-file.ts';
 import { opsPageFiles } from './ops-page.ts';
-import { OpsStateReader } from './ops-state.ts';
+import { OpsStateReader, versionOf } from './ops-state.ts';
+import { type ConfigOrigins, createAuditLog, recordLane, recordStart } from './relay-audit.ts';
 import { relayMetrics } from './relay-metrics.ts';
 import { RelayTelemetry } from './telemetry.ts';
 
@@ -31,6 +33,10 @@ export interface RelayHooks {
   readonly onSession?: (event: SessionEvent) => void;
   /** A file that cannot be written: told once, and the relay goes on without it. */
   readonly onLogFailure?: (path: string, error: Error) => void;
+  /** What an operator must know of the audit log. */
+  readonly onAuditNotice?: AuditNotice;
+  /** Where settings come from, for the audit log. */
+  readonly configOrigins?: ConfigOrigins;
   /** The lanes' thread entry; fault tests bring their own. */
   readonly laneWorkerUrl?: URL;
 }
@@ -42,6 +48,9 @@ export class Relay {
   readonly telemetry: RelayTelemetry;
   readonly lanes: LanePool | InlineLanes;
   readonly laneCount: number;
+  /** Null: none is kept. */
+  readonly audit: AuditLog | null;
+  readonly #configOrigins: ConfigOrigins;
   readonly #server: UwsServer;
   readonly #ops: OpsServer | null;
   readonly #opsState: OpsStateReader;
@@ -54,6 +63,8 @@ export class Relay {
 
   constructor(config: RelayConfig, hooks: RelayHooks = {}) {
     this.config = config;
+    this.audit = createAuditLog(config, systemClock, hooks.onAuditNotice);
+    this.#configOrigins = hooks.configOrigins ?? new Map();
     this.laneCount = config.lanes === 'auto' ? autoLaneCount() : config.lanes;
     // The seed is the only randomness a lane gets: its epochs must differ from those of every earlier process.
     const makeLaneOptions = (index: number, laneCount: number, firstSub: number, life: number) =>
@@ -76,13 +87,21 @@ export class Relay {
               laneStallMs: config.laneStallMs,
               laneRestartBackoffMsMax: config.laneRestartBackoffMsMax,
               laneHeapMbMax: config.laneHeapMbMax,
-              ...(hooks.onLaneEvent === undefined ? {} : { onLaneEvent: hooks.onLaneEvent }),
+              onLaneEvent: (event) => {
+                if (this.audit !== null) recordLane(this.audit, event);
+                hooks.onLaneEvent?.(event);
+              },
               ...(hooks.laneWorkerUrl === undefined ? {} : { workerUrl: hooks.laneWorkerUrl }),
             },
             systemClock,
           );
     this.front = new Front(frontOptions(config), this.lanes, systemClock);
     this.front.onSession = hooks.onSession ?? null;
+    const { audit } = this;
+    if (audit !== null) {
+      this.front.onSecurity = (event) => audit.record(event);
+      this.front.isAuditBlocked = () => audit.isBlocked;
+    }
     const { lanes } = this;
     this.telemetry = new RelayTelemetry(
       systemClock,
@@ -115,12 +134,14 @@ export class Relay {
 
   /** Listens; the ports that were given out are in `port` and `opsPort`. Rejects where a port is taken. */
   async start(): Promise<void> {
+    await this.#openAudit();
     this.lanes.start(this.front.laneEvents);
     this.#ticker = setInterval(() => {
       this.front.tick();
       this.lanes.tick();
       this.gateway.tick();
       this.telemetry.tick();
+      this.audit?.tick();
       this.#healthTopic.tick(this.health());
       this.#opsState.tick();
     }, TICK_MS);
@@ -132,6 +153,20 @@ export class Relay {
       throw error;
     }
     this.#state = 'ready';
+    const { host, opsHost } = this.config;
+    this.audit?.record({ kind: 'listening', host, port: this.port, opsHost, opsPort: this.opsPort });
+  }
+
+  /** First of all: what happens from here on is in it. */
+  async #openAudit(): Promise<void> {
+    if (this.audit === null) return;
+    try {
+      await this.audit.open();
+    } catch (error) {
+      await this.#stop();
+      throw new Error(`auditLogFile cannot be used: ${(error as Error).message}`, { cause: error });
+    }
+    recordStart(this.audit, versionOf(), this.config, this.#configOrigins);
   }
 
   get httpBodiesRefused(): number {
@@ -153,6 +188,7 @@ export class Relay {
   async drain(reason = 'shutdown'): Promise<void> {
     if (this.#state === 'draining' || this.#state === 'stopped') return this.#drained;
     this.#state = 'draining';
+    this.audit?.record({ kind: 'draining', reason, connections: this.front.connectionCount });
     const { drainWindowMs, drainDeadlineMs } = this.config;
     this.#drained = new Promise<void>((resolve) => {
       this.front.drain({ windowMs: drainWindowMs, deadlineMs: drainDeadlineMs, reason }, resolve);
@@ -176,6 +212,8 @@ export class Relay {
     await this.lanes.close();
     this.telemetry.close();
     await this.#latencyLog?.close();
+    this.audit?.record({ kind: 'stopped' });
+    await this.audit?.close();
     this.#ops?.close(); // Last: who watches the end should see it.
   }
 }

@@ -7,7 +7,11 @@ import { leaveOutStacks } from '../protocol/errors.ts';
 import { createLog } from '../telemetry/log.ts';
 
 export async function serve(argv: string[]): Promise<number> {
-  const { config, problems, help } = loadConfig({ argv, env: process.env, readFile: (path) => readFileSync(path, 'utf8') });
+  const { config, problems, help, origins } = loadConfig({
+    argv,
+    env: process.env,
+    readFile: (path) => readFileSync(path, 'utf8'),
+  });
   if (help !== null) {
     process.stdout.write(help);
     return 0;
@@ -33,6 +37,8 @@ export async function serve(argv: string[]): Promise<number> {
       else log.warn('lane replaced', { lane: event.lane, afterMs: Math.round(event.afterMs) });
     },
     onLogFailure: (path, error) => log.error('a log file cannot be written and is given up', { path, cause: error.message }),
+    onAuditNotice: (level, text, facts) => log[level](text, facts),
+    configOrigins: origins,
     // A line per connection would be most of a busy relay's log, and asking for an address costs more than a small send.
     ...(config.logLevel === 'debug' ? { onSession: ({ kind, ...facts }) => log.debug(`connection ${kind}`, facts) } : {}),
   });
@@ -60,6 +66,8 @@ export async function serve(argv: string[]): Promise<number> {
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    // Without an audit log there is nothing to open anew, and a closed terminal ends the relay as it ends any program.
+    if (relay.audit !== null) process.on('SIGHUP', () => relay.audit?.reopen());
     process.off('SIGTERM', onEarlySignal);
     process.off('SIGINT', onEarlySignal);
     // Only now: who reads this line may send a signal at once.

@@ -15,6 +15,8 @@ export type Admission =
   | { readonly admitted: true }
   | { readonly admitted: false; readonly reason: string; readonly retryAfterSeconds: number };
 
+/** To somebody outside, who should not learn more. */
+export const AUDIT_BLOCKED_TEXT = 'the relay takes nobody in just now';
 const ADMITTED: Admission = { admitted: true };
 /** A full relay empties slowly; a rate limit is over in the next second. */
 const LIMIT_RETRY_AFTER_SECONDS = 5;
@@ -33,10 +35,15 @@ export class AdmissionGate {
     this.#refilledAtMs = nowMs;
   }
 
-  admit(connectionCount: number, draining: boolean, nowMs: number): Admission {
+  /** `auditBlocked`: what happened could not be written down. */
+  admit(connectionCount: number, draining: boolean, nowMs: number, auditBlocked = false): Admission {
     if (draining) {
       this.#metrics.connectionsRefusedDraining++;
       return refuse('the relay is shutting down', LIMIT_RETRY_AFTER_SECONDS);
+    }
+    if (auditBlocked) {
+      this.#metrics.connectionsRefusedAudit++;
+      return refuse(AUDIT_BLOCKED_TEXT, LIMIT_RETRY_AFTER_SECONDS);
     }
     const { connectionsMax, connectRatePerSecond } = this.#options;
     if (connectionCount >= connectionsMax) {

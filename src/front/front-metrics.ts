@@ -6,6 +6,7 @@ export class FrontMetrics {
   connectionsRefusedLimit = 0;
   connectionsRefusedRate = 0;
   connectionsRefusedDraining = 0;
+  connectionsRefusedAudit = 0;
   messagesReceived = 0;
   bytesReceived = 0;
   messagesMalformed = 0;

@@ -62,6 +62,8 @@ export class Front {
   readonly ledger = new DropLedger();
   /** Asked for by a log at level debug; null otherwise, since an address costs more than a small send. */
   onSession: ((event: SessionEvent) => void) | null = null;
+  /** Nobody new may come in, since nothing could be written down about it. Set by app/. */
+  isAuditBlocked: () => boolean = () => false;
   readonly #front: FrontContext;
   readonly #security: SessionSecurity;
   readonly #router: CommandRouter;
@@ -164,7 +166,8 @@ export class Front {
 
   /** Before the upgrade. `upgrading`: upgrades let through that have not opened yet. */
   admit(upgrading = 0): Admission {
-    return this.#gate.admit(this.#connectionCount + upgrading, this.isDraining, this.#front.clock.monotonicMs());
+    const nowMs = this.#front.clock.monotonicMs();
+    return this.#gate.admit(this.#connectionCount + upgrading, this.isDraining, nowMs, this.isAuditBlocked());
   }
 
   open(connection: Connection, internal = false): Session {
