@@ -69,6 +69,13 @@ export type LifeEvent =
   | { readonly kind: 'draining'; readonly reason: string; readonly connections: number }
   /** The last line of a life that ended in order. */
   | { readonly kind: 'stopped' }
+  /** Files were read again while the relay runs. */
+  | {
+      readonly kind: 'reloaded';
+      readonly what: 'keys' | 'certificates';
+      readonly outcome: 'done' | 'refused';
+      readonly details?: Readonly<Record<string, unknown>>;
+    }
   | { readonly kind: 'laneLost'; readonly lane: number; readonly cause: string }
   | { readonly kind: 'laneReplaced'; readonly lane: number; readonly afterMs: number };
 

@@ -157,6 +157,7 @@ export const EVERY_EVENT: readonly AuditEvent[] = [
   { kind: 'laneLost', lane: 0, cause: 'no heartbeat' },
   { kind: 'laneReplaced', lane: 0, afterMs: 90 },
   { kind: 'adminAction', action: 'revoke', subject: 'opsToken', address: '127.0.0.1', outcome: 'done', details: { of: 'ada' } },
+  { kind: 'reloaded', what: 'keys', outcome: 'done', details: { keys: 2 } },
   { kind: 'draining', reason: 'shutdown', connections: 0 },
   { kind: 'stopped' },
 ];
