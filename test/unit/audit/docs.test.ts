@@ -14,14 +14,22 @@ t.test('every event has a row with its facts', async (t) => {
     t.ok(row, kind);
     for (const name of Object.keys(facts)) t.ok(row?.includes(`\`${name}\``), `${kind}: ${name}`);
   }
-  for (const kind of Object.values(OwnEvent)) t.ok(rows.some((line) => line.startsWith(`| \`${kind}\` |`)), kind);
+  for (const kind of Object.values(OwnEvent))
+    t.ok(
+      rows.some((line) => line.startsWith(`| \`${kind}\` |`)),
+      kind,
+    );
 });
 
 t.test('every kind of problem has a row', async (t) => {
   const source = readFileSync(new URL('../../../src/audit/verify.ts', import.meta.url), 'utf8');
   const kinds = /ProblemKind = ([^;]*);/.exec(source)?.[1]?.match(/\w+/g) ?? [];
   t.equal(kinds.length, 6);
-  for (const kind of kinds) t.ok(rows.some((line) => line.startsWith(`| \`${kind}\` |`)), kind);
+  for (const kind of kinds)
+    t.ok(
+      rows.some((line) => line.startsWith(`| \`${kind}\` |`)),
+      kind,
+    );
 });
 
 t.test('the shell line that checks a line gives its hash', async (t) => {

@@ -55,7 +55,7 @@ const TAMPERINGS: readonly Tampering[] = [
     },
   },
   {
-    name: 'a subject changed, and all else left as it was',
+    name: 'a year changed, and all else left as it was',
     kinds: ['changed'],
     apply: (lines, at) => {
       lines[at] = (lines[at] as string).replace(/"time":"2/, '"time":"1');
