@@ -204,8 +204,7 @@ export class AuditLog {
       this.#sayRepeats();
     }
     if (nowMs >= this.#anchorAtMs) this.#tellAnchor(nowMs);
-    const isSyncDue = this.#isUnsynced && this.#options.syncMs > 0 && nowMs >= this.#syncAtMs;
-    if (this.#hasWork || isSyncDue) this.#wake();
+    this.#wake();
   }
 
   /** Before the next line the path is opened anew: what rotates files from outside has moved it away. */
@@ -315,14 +314,18 @@ export class AuditLog {
   // ---- the pump
 
   get #hasWork(): boolean {
-    const hasLines = this.#queue.length > 0 || this.#partial !== null || this.#isReopenAsked || this.#gap !== null;
-    return hasLines && (this.#failing === null || this.#clock.monotonicMs() >= this.#failing.retryAtMs);
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#failing !== null && nowMs < this.#failing.retryAtMs) return false;
+    const hasLines = this.#queue.length > 0 || this.#partial !== null || this.#gap !== null;
+    return hasLines || this.#isReopenAsked || this.#isSyncDue(nowMs);
+  }
+
+  #isSyncDue(nowMs: number): boolean {
+    return this.#isUnsynced && this.#options.syncMs > 0 && nowMs >= this.#syncAtMs;
   }
 
   #wake(): void {
-    if (!this.#isOpen || this.#pumping !== null) return;
-    const isSyncDue = this.#isUnsynced && this.#options.syncMs > 0 && this.#clock.monotonicMs() >= this.#syncAtMs;
-    if (!this.#hasWork && !isSyncDue) return;
+    if (!this.#isOpen || this.#pumping !== null || !this.#hasWork) return;
     // After the turn: what one turn records is one write.
     this.#pumping = new Promise((resolve) => {
       setImmediate(() => {
@@ -349,7 +352,7 @@ export class AuditLog {
           concatenate(this.#partial, batch),
           batch[0]?.end.seq ?? this.#end.seq,
         );
-        this.#isUnsynced = true;
+        if (writtenBytes > 0) this.#isUnsynced = true;
         this.#settle(batch, writtenBytes);
         if (error !== null) throw error;
         this.#recovered();
@@ -510,9 +513,8 @@ export class AuditLog {
 
   async #syncIfDue(): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
-    const { syncMs } = this.#options;
-    if (syncMs === 0 || !this.#isUnsynced || nowMs < this.#syncAtMs) return;
-    this.#syncAtMs = nowMs + syncMs;
+    if (!this.#isSyncDue(nowMs)) return;
+    this.#syncAtMs = nowMs + this.#options.syncMs;
     this.#isUnsynced = false;
     await this.#file.sync();
   }

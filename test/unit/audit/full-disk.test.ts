@@ -49,7 +49,7 @@ for (const onFailure of ['block', 'count'] as const) {
 t.test(
   'block: nobody new comes in from the first failure to the first line that is written again; then a line tells of it',
   async (t) => {
-    const rig = await AuditRig.open(t, { onFailure: 'block' });
+    const rig = await AuditRig.open(t, { onFailure: 'block', syncMs: 1_000 });
     rig.record(1);
     await rig.log.flush();
     t.notOk(rig.log.isBlocked);
