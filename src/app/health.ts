@@ -1,6 +1,7 @@
 /** Health: live (may go on running) and ready (may get traffic) are different questions. Thread: main. */
 import { LanePool } from '../pool/lane-pool.ts';
 import type { Relay } from './relay.ts';
+import { auditHealth } from './relay-audit.ts';
 
 export interface ComponentHealth {
   readonly name: string;
@@ -29,6 +30,7 @@ export function healthOf(relay: Relay, state: 'new' | 'ready' | 'draining' | 'st
       ok: true,
       detail: `${relay.front.journal.entryCount} entries, ${relay.front.journal.bytes} bytes, in memory`,
     },
+    ...auditHealth(relay.audit),
   ];
   const ready = components.every((component) => component.ok);
   return { live: state !== 'stopped', ready, started: state !== 'new', state, components };

@@ -10,6 +10,8 @@ import { RelayError } from '../protocol/errors.ts';
 import type { AdminAnswer, AdminSources } from '../transport/ops-admin.ts';
 import type { Relay } from './relay.ts';
 
+const AUDIT_RETRY_AFTER_MS = 1_000;
+
 export class RelayAdmin implements AdminSources {
   readonly #relay: Relay;
 
@@ -19,18 +21,36 @@ export class RelayAdmin implements AdminSources {
 
   /** `{tokenId}`, `{subject, issuedBeforeMs?}` or `{issuedBeforeMs}`; answered when it holds, and is on the disk where it is to be. */
   async revoke(request: unknown): Promise<AdminAnswer> {
-    const { auth, front } = this.#relay;
+    const { auth, audit, front } = this.#relay;
     if (auth === null) return failure(nobody());
+    // What cannot be written down is not done (auditOnFailure).
+    if (audit?.isBlocked === true)
+      return failure(new RelayError('OVERLOADED', 'the audit log cannot be written', { retryAfterMs: AUDIT_RETRY_AFTER_MS }));
     try {
       const { revocation, isRevoked, saved } = auth.revoke(parseRevocationRequest(request));
       const sessionsClosed = front.revoke(isRevoked);
       this.#relay.tellAuth({ kind: 'revoked', revocation, sessions: sessionsClosed });
+      this.#record('revoke', 'done', { ...revocation, sessionsClosed });
       return { status: 200, body: { revocation, sessionsClosed, saved: await saved } };
     } catch (error) {
       if (!(error instanceof RelayError)) throw error;
       if (error.codeName === 'LIMIT') auth.metrics.revocationsRefused++;
+      this.#record('revoke', 'refused', { problem: error.text });
       return failure(error);
     }
+  }
+
+  /** Who it was is the ops port's token, or somebody on this machine: it knows no names. */
+  #record(action: string, outcome: 'done' | 'refused', details: Readonly<Record<string, unknown>>): void {
+    const { audit, asksForOpsToken } = this.#relay;
+    audit?.record({
+      kind: 'adminAction',
+      action,
+      subject: asksForOpsToken ? 'opsToken' : 'loopback',
+      address: '',
+      outcome,
+      details,
+    });
   }
 
   revocations(): AdminAnswer {

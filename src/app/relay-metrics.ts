@@ -8,6 +8,7 @@ import { PROCESS_STAGES, STAGE_NAMES } from '../telemetry/stages.ts';
 import { authReadings } from './auth-metrics.ts';
 import { LANE_METRIC_HELP } from './lane-metric-help.ts';
 import type { Relay } from './relay.ts';
+import { auditReadings } from './relay-audit.ts';
 
 const FRONT_HELP: Readonly<Record<string, string>> = {
   connectionsOpened: 'WebSocket connections opened',
@@ -15,6 +16,7 @@ const FRONT_HELP: Readonly<Record<string, string>> = {
   connectionsRefusedLimit: 'Connections refused with 503: connectionsMax',
   connectionsRefusedRate: 'Connections refused with 503: connectRatePerSecond',
   connectionsRefusedDraining: 'Connections refused with 503: shutting down',
+  connectionsRefusedAudit: 'Connections refused with 503: auditOnFailure',
   messagesReceived: 'Relay messages received from clients',
   bytesReceived: 'Bytes of WebSocket messages received',
   messagesMalformed: 'Messages that were no message of the protocol',
@@ -66,7 +68,7 @@ const HTTP_HELP: Readonly<Record<string, string>> = {
   responses4xx: 'HTTP answers with status 4xx',
   responses5xx: 'HTTP answers with status 5xx',
   timeouts: 'HTTP requests answered 504: httpRequestTimeoutMs',
-  refused: 'HTTP requests answered 503: httpPendingMax, or shutting down',
+  refused: 'HTTP requests answered 503: httpPendingMax, auditOnFailure, or shutting down',
   repliesLate: 'Replies of lanes that came after their request had timed out',
   sessionsLost: "Times the gateway's own session had to be opened again",
   callsCancelled: 'Calls cancelled because their HTTP client hung up or their result was a stream',
@@ -135,6 +137,7 @@ export function relayReadings(relay: Relay): MetricReading[] {
     relay.front.slowSessions(Number.POSITIVE_INFINITY).length,
   );
   gauge(readings, 'relay_journal_bytes', 'Bytes of the workflow journal, in memory', relay.front.journal.bytes);
+  readings.push(...auditReadings(relay.audit));
   gauge(readings, 'relay_http_pending', 'HTTP requests that wait for a lane', relay.gateway.pendingCount);
   gauge(readings, 'relay_process_resident_memory_bytes', 'Resident memory of the process', process.memoryUsage.rss());
   const lanes = Array.from({ length: Math.max(1, relay.laneCount) }, (_, lane) => lane);

@@ -4,6 +4,7 @@
  * Thread: main. The only place where the rooms meet; nothing here is on the path of a message.
  */
 import { readFileSync } from 'node:fs';
+import type { AuditLog, AuditNotice } from '../audit/audit-log.ts';
 import type { AuthEvent } from '../auth/auth-events.ts';
 import { systemClock } from '../base/clock.ts';
 import { Front, type SessionEvent } from '../front/front.ts';
@@ -24,8 +25,9 @@ import { HealthTopic } from './health-topic.ts';
 import { LatencyLogFile } from './latency-log-file.ts';
 import { LoadProbe } from './load-probe.ts';
 import { opsPageFiles } from './ops-page.ts';
-import { OpsStateReader } from './ops-state.ts';
+import { OpsStateReader, versionOf } from './ops-state.ts';
 import { RelayAdmin } from './relay-admin.ts';
+import { type ConfigOrigins, createAuditLog, recordLane, recordStart } from './relay-audit.ts';
 import { RelayAuth } from './relay-auth.ts';
 import { relayMetrics } from './relay-metrics.ts';
 import { RelayTls, type TlsEvent } from './relay-tls.ts';
@@ -49,6 +51,10 @@ export interface RelayHooks {
   readonly onLogFailure?: (path: string, error: Error) => void;
   /** Certificates that end soon, were replaced, or could not be. */
   readonly onTls?: (event: TlsEvent) => void;
+  /** What an operator must know of the audit log. */
+  readonly onAuditNotice?: AuditNotice;
+  /** Where settings come from, for the audit log. */
+  readonly configOrigins?: ConfigOrigins;
   /** The lanes' thread entry; fault tests bring their own. */
   readonly laneWorkerUrl?: URL;
 }
@@ -65,6 +71,9 @@ export class Relay {
   readonly server: UwsServer;
   /** Null: no TLS. */
   readonly tls: RelayTls | null;
+  /** Null: none is kept. */
+  readonly audit: AuditLog | null;
+  readonly #configOrigins: ConfigOrigins;
   readonly #ops: OpsServer | null;
   readonly #opsState: OpsStateReader;
   readonly #healthTopic: HealthTopic;
@@ -83,6 +92,8 @@ export class Relay {
     if (problem !== null) throw new Error(problem);
     this.#opsToken = token;
     this.auth = asksWho(config) ? new RelayAuth(config, systemClock, (event) => this.tellAuth(event)) : null;
+    this.audit = createAuditLog(config, systemClock, hooks.onAuditNotice);
+    this.#configOrigins = hooks.configOrigins ?? new Map();
     this.laneCount = config.lanes === 'auto' ? autoLaneCount() : config.lanes;
     // The seed is the only randomness a lane gets: its epochs must differ from those of every earlier process.
     const makeLaneOptions = (index: number, laneCount: number, firstSub: number, life: number) =>
@@ -105,17 +116,25 @@ export class Relay {
               laneStallMs: config.laneStallMs,
               laneRestartBackoffMsMax: config.laneRestartBackoffMsMax,
               laneHeapMbMax: config.laneHeapMbMax,
-              ...(hooks.onLaneEvent === undefined ? {} : { onLaneEvent: hooks.onLaneEvent }),
+              onLaneEvent: (event) => {
+                if (this.audit !== null) recordLane(this.audit, event);
+                hooks.onLaneEvent?.(event);
+              },
               ...(hooks.laneWorkerUrl === undefined ? {} : { workerUrl: hooks.laneWorkerUrl }),
             },
             systemClock,
           );
     this.front = new Front(frontOptions(config), this.lanes, systemClock, this.auth);
     this.front.onSession = hooks.onSession ?? null;
+    const { audit } = this;
+    if (audit !== null) {
+      this.front.onSecurity = (event) => audit.record(event);
+      this.front.isAuditBlocked = () => audit.isBlocked;
+    }
     this.front.onLoadChange = hooks.onLoadChange ?? null;
     this.gateway = new HttpGateway(this.front, httpOptions(config), systemClock, this.auth?.authenticator ?? null);
     // Before all that has timers: what throws here leaves nothing behind that runs.
-    this.tls = config.tlsCertFile === '' ? null : new RelayTls(config, systemClock, hooks.onTls);
+    this.tls = config.tlsCertFile === '' ? null : new RelayTls(config, systemClock, (event) => this.#tellTls(event));
     this.server = new UwsServer(config, this.front, this.gateway, systemClock, this.tls?.certificates);
     const { lanes } = this;
     this.telemetry = new RelayTelemetry(
@@ -148,6 +167,7 @@ export class Relay {
 
   /** Listens; the ports that were given out are in `port` and `opsPort`. Rejects where a port is taken. */
   async start(): Promise<void> {
+    await this.#openAudit();
     this.lanes.start(this.front.laneEvents);
     this.auth?.start();
     const loadProbe = new LoadProbe(systemClock, TICK_MS);
@@ -160,6 +180,7 @@ export class Relay {
       this.tls?.tick();
       this.telemetry.tick();
       this.auth?.tick();
+      this.audit?.tick();
       this.#healthTopic.tick(this.health());
       this.#opsState.tick();
     }, TICK_MS);
@@ -171,19 +192,55 @@ export class Relay {
       throw error;
     }
     this.#state = 'ready';
+    const { host, opsHost } = this.config;
+    this.audit?.record({ kind: 'listening', host, port: this.port, opsHost, opsPort: this.opsPort });
   }
 
-  /** Reads again what may change while the relay runs: certificates (which tell by `onTls`), keys, and the operators' token. What is not valid changes nothing; all that is wrong is returned. */
+  /** First of all: what happens from here on is in it. */
+  async #openAudit(): Promise<void> {
+    if (this.audit === null) return;
+    try {
+      await this.audit.open();
+    } catch (error) {
+      await this.#stop();
+      throw new Error(`auditLogFile cannot be used: ${(error as Error).message}`, { cause: error });
+    }
+    recordStart(this.audit, versionOf(), this.config, this.#configOrigins);
+  }
+
+  /** Reads again what may change while the relay runs: certificates (which tell by `onTls`), the audit log's file, keys, and the operators' token. What is not valid changes nothing; all that is wrong is returned. */
   async reload(): Promise<readonly string[]> {
     this.#reloadCertificates();
+    this.audit?.reopen();
     const { token, problem } = readOpsToken(this.config, readText);
     if (problem === null) this.#opsToken = token;
     const keyProblems = (await this.auth?.reload()) ?? [];
+    if (this.auth !== null) this.#recordReload('keys', keyProblems);
     return [...(problem === null ? [] : [problem]), ...keyProblems];
+  }
+
+  #recordReload(what: 'keys' | 'certificates', problems: readonly string[]): void {
+    const refused = problems.length > 0;
+    this.audit?.record({
+      kind: 'reloaded',
+      what,
+      outcome: refused ? 'refused' : 'done',
+      ...(refused ? { details: { problems } } : {}),
+    });
+  }
+
+  #tellTls(event: TlsEvent): void {
+    if (event.kind === 'replaced') this.#recordReload('certificates', []);
+    else if (event.kind === 'refused') this.#recordReload('certificates', event.problems);
+    this.#hooks.onTls?.(event);
   }
 
   tellAuth(event: AuthEvent): void {
     this.#hooks.onAuthEvent?.(event);
+  }
+
+  get asksForOpsToken(): boolean {
+    return this.#opsToken !== null;
   }
 
   get opsRefused(): number {
@@ -216,6 +273,7 @@ export class Relay {
   async drain(reason = 'shutdown'): Promise<void> {
     if (this.#state === 'draining' || this.#state === 'stopped') return this.#drained;
     this.#state = 'draining';
+    this.audit?.record({ kind: 'draining', reason, connections: this.front.connectionCount });
     const { drainWindowMs, drainDeadlineMs } = this.config;
     this.#drained = new Promise<void>((resolve) => {
       this.front.drain({ windowMs: drainWindowMs, deadlineMs: drainDeadlineMs, reason }, resolve);
@@ -240,6 +298,8 @@ export class Relay {
     await this.lanes.close();
     this.telemetry.close();
     await this.#latencyLog?.close();
+    this.audit?.record({ kind: 'stopped' });
+    await this.audit?.close();
     this.#ops?.close(); // Last: who watches the end should see it.
   }
 }

@@ -28,6 +28,7 @@ const COMMANDS: Readonly<
     about: 'check this machine and, with --url, a running relay',
     load: async () => (await import('./doctor.ts')).doctor,
   },
+  audit: { about: 'verify or show an audit log', load: async () => (await import('./audit.ts')).audit },
   config: { about: 'check, print or document the configuration', load: async () => (await import('./config.ts')).config },
 };
 

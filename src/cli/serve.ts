@@ -9,7 +9,11 @@ import { leaveOutStacks } from '../protocol/errors.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 
 export async function serve(argv: string[]): Promise<number> {
-  const { config, problems, help } = loadConfig({ argv, env: process.env, readFile: (path) => readFileSync(path, 'utf8') });
+  const { config, problems, help, origins } = loadConfig({
+    argv,
+    env: process.env,
+    readFile: (path) => readFileSync(path, 'utf8'),
+  });
   if (help !== null) {
     process.stdout.write(help);
     return 0;
@@ -43,6 +47,8 @@ export async function serve(argv: string[]): Promise<number> {
         else log.info('load level falls', facts);
       },
       onLogFailure: (path, error) => log.error('a log file cannot be written and is given up', { path, cause: error.message }),
+      onAuditNotice: (level, text, facts) => log[level](text, facts),
+      configOrigins: origins,
       onAuthEvent: (event) => logAuthEvent(log, event),
       onTls: (event) => logTls(log, event),
       // A line per connection would be most of a busy relay's log, and asking for an address costs more than a small send.

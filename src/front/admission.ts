@@ -19,6 +19,8 @@ export type Admission =
 /** Of the HTTP answer: 429 where it is the address that has too much, 503 where the relay has. */
 export type RefusalStatus = 429 | 503;
 
+/** To somebody outside, who should not learn more. */
+export const AUDIT_BLOCKED_TEXT = 'the relay takes nobody in just now';
 const ADMITTED: Admission = { admitted: true };
 /** A full relay empties slowly; a rate limit is over in the next second. */
 const LIMIT_RETRY_AFTER_SECONDS = 5;
@@ -39,11 +41,15 @@ export class AdmissionGate {
     this.#refilledAtMs = nowMs;
   }
 
-  /** `address`: where limits are counted by it. */
-  admit(connectionCount: number, draining: boolean, nowMs: number, address = ''): Admission {
+  /** `address`: where limits are counted by it. `auditBlocked`: what happened could not be written down. */
+  admit(connectionCount: number, draining: boolean, nowMs: number, address = '', auditBlocked = false): Admission {
     if (draining) {
       this.#metrics.connectionsRefusedDraining++;
       return refuse('the relay is shutting down', LIMIT_RETRY_AFTER_SECONDS);
+    }
+    if (auditBlocked) {
+      this.#metrics.connectionsRefusedAudit++;
+      return refuse(AUDIT_BLOCKED_TEXT, LIMIT_RETRY_AFTER_SECONDS);
     }
     const limits = this.#limits;
     if (limits !== null && limits.load.level > 0) {

@@ -12,6 +12,7 @@ export class FrontMetrics {
   /** After the upgrade, when they have said who they are: closed with 4101, 4102. */
   connectionsRefusedSubjectLimit = 0;
   connectionsRefusedSubjectRate = 0;
+  connectionsRefusedAudit = 0;
   messagesReceived = 0;
   bytesReceived = 0;
   messagesMalformed = 0;

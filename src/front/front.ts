@@ -72,6 +72,8 @@ export class Front {
   onLoadChange: ((change: LoadChange) => void) | null = null;
   /** What clients may do, and have done: metrics and the HTTP gateway look at it. */
   readonly limits: FrontLimits;
+  /** Nobody new may come in, since nothing could be written down about it. Set by app/. */
+  isAuditBlocked: () => boolean = () => false;
   readonly #front: FrontContext;
   readonly #security: SessionSecurity;
   readonly #router: CommandRouter;
@@ -187,7 +189,9 @@ export class Front {
 
   /** Before the upgrade. `address`: who asks; `upgrading`: upgrades let through that have not opened yet. */
   admit(address = '', upgrading = 0): Admission {
-    return this.#gate.admit(this.#connectionCount + upgrading, this.isDraining, this.#front.clock.monotonicMs(), address);
+    const nowMs = this.#front.clock.monotonicMs();
+    const connectionCount = this.#connectionCount + upgrading;
+    return this.#gate.admit(connectionCount, this.isDraining, nowMs, address, this.isAuditBlocked());
   }
 
   open(connection: Connection, internal = false): Session {

@@ -15,6 +15,7 @@ import { writeUint } from '../protocol/encode.ts';
 import { type ErrorFacts, RelayError } from '../protocol/errors.ts';
 import { MessageHeader, readHeader } from '../protocol/header.ts';
 import { type MessageSpec, MessageType, SPEC_BY_TYPE } from '../protocol/types.ts';
+import { AUDIT_BLOCKED_TEXT } from './admission.ts';
 import type { Front } from './front.ts';
 import { HttpAccess, type HttpCredentials, identify } from './http-access.ts';
 import { type BatchEntry, encodeList, endOfRelayValue, joinBytes, pickPairs, proveOneValue, readBatch } from './http-batch.ts';
@@ -74,7 +75,7 @@ export class HttpMetrics {
   responses4xx = 0;
   responses5xx = 0;
   timeouts = 0;
-  /** Requests turned away at `pendingMax` or after `close`. */
+  /** Requests turned away at `pendingMax`, while the audit log blocks, or after `close`. */
   refused = 0;
   /** Replies to commands that had timed out already. */
   repliesLate = 0;
@@ -261,6 +262,7 @@ export class HttpGateway {
   #dispatch(request: HttpRequest, exchange: Exchange, access: HttpAccess | null): () => void {
     const route = findRoute(request.method, request.path);
     if (this.#state.name === 'closed') this.#refuse('the relay is shutting down', {});
+    if (this.#front.isAuditBlocked()) this.#refuse(AUDIT_BLOCKED_TEXT, {});
     const query = parseQuery(request.query, route.parameters);
     access?.demandRoute(route, query);
     this.#recoverSession();
