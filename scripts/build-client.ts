@@ -1,8 +1,9 @@
 /**
- * Builds the SDK: minified ESM files without dependencies for browsers and Node, each with its type declarations beside it. Users load one of them.
+ * Builds the SDK: minified ESM files without dependencies for browsers and Node, each with its type declarations beside it. Users load one of the first two.
  *
  *   dist/client/relay-client.js       topics
  *   dist/client/relay-client-full.js  the same, and services and workflows
+ *   dist/client/relay-client-encryption.js  end-to-end encryption, beside either of them
  *   dist/client/*.d.ts                their types; they live in dist/client/types/
  *
  * Prints the sizes; exits 1 above the bound of an entry.
@@ -11,7 +12,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
+import { CLOSE_CODES, type CloseCodeName, WIRE_ERRORS, type WireErrorName } from '../src/protocol/codes.ts';
+import { MessageType, type MessageTypeName } from '../src/protocol/types.ts';
 
 export interface ClientEntry {
   /** Of the source and, without the directory, of the declarations. */
@@ -23,6 +26,7 @@ export interface ClientEntry {
 export const CLIENT_ENTRIES = {
   topics: { source: 'index', file: 'relay-client', gzipBytesMax: 15_000 },
   full: { source: 'full', file: 'relay-client-full', gzipBytesMax: 18_500 },
+  encryption: { source: 'encryption', file: 'relay-client-encryption', gzipBytesMax: 5_500 },
 } as const satisfies Record<string, ClientEntry>;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -32,6 +36,20 @@ export interface Bundle {
   readonly code: Uint8Array;
   readonly gzipBytes: number;
 }
+
+/** `MessageType.PUBLISH` becomes 2, and so on: esbuild does not look into objects, and they would cost 350 bytes gzipped. */
+const inlinedNumbers: Plugin = {
+  name: 'inlined-numbers',
+  setup({ onLoad }) {
+    onLoad({ filter: /src\/(client|protocol)\/[\w-]+\.ts$/ }, ({ path }) => {
+      const contents = readFileSync(path, 'utf8')
+        .replace(/\bMessageType\.([A-Z]+)\b/g, (_, name: MessageTypeName) => String(MessageType[name]))
+        .replace(/\bCLOSE_CODES\.(\w+)\.code\b/g, (_, name: CloseCodeName) => String(CLOSE_CODES[name].code))
+        .replace(/\bWIRE_ERRORS\.(\w+)\.code\b/g, (_, name: WireErrorName) => String(WIRE_ERRORS[name].code));
+      return { contents, loader: 'ts' };
+    });
+  },
+};
 
 export async function bundleClient({ source }: ClientEntry): Promise<Bundle> {
   const { outputFiles } = await build({
@@ -44,6 +62,7 @@ export async function bundleClient({ source }: ClientEntry): Promise<Bundle> {
     target: 'es2022',
     minify: true,
     legalComments: 'none',
+    plugins: [inlinedNumbers],
     banner: { js: '// Clari RELAY client, Apache-2.0' },
   });
   const code = (outputFiles[0] as (typeof outputFiles)[0]).contents;
@@ -68,7 +87,14 @@ function emitTypes(): void {
         '--types',
         '',
       ],
-      ...['--strict', '--allowImportingTsExtensions', '--skipLibCheck', '--ignoreConfig', 'src/client/full.ts'],
+      ...[
+        '--strict',
+        '--allowImportingTsExtensions',
+        '--skipLibCheck',
+        '--ignoreConfig',
+        'src/client/full.ts',
+        'src/client/encryption.ts',
+      ],
     ],
     { cwd: root, encoding: 'utf8' },
   );

@@ -29,6 +29,7 @@ import {
 import { Outbox, type PublishResult, type QueueDrop } from './outbox.ts';
 import { type CommandTraits, type RequestOptions, Requests } from './requests.ts';
 import type { AnySubscription, Subscription } from './subscription.ts';
+import { type TokenProblem, Tokens } from './tokens.ts';
 
 /** Times are milliseconds since the epoch, by the client's clock. `attempt` counts connects in a row since the last good connection, from 0. */
 export type ClientState =
@@ -62,6 +63,10 @@ export type ClientEvents = {
   error: [error: unknown];
   'continuity-lost': [loss: ContinuityLoss & { readonly topic: string; readonly subscription: AnySubscription }];
   'queue-drop': [drop: QueueDrop];
+  /** The token function failed, or the relay refused what it brought. It is tried again by itself; until then the old token counts. */
+  'token-problem': [problem: TokenProblem];
+  /** The session has a fresh token; `tokenExpiresAtMs` says until when. */
+  'token-refreshed': [];
   /** After publishes had to wait: the next one goes out at once again. */
   drain: [];
 };
@@ -121,10 +126,13 @@ export class Client {
   readonly #feeds: Feeds;
   readonly #outbox: Outbox;
   readonly #requests: Requests;
+  readonly #tokens: Tokens;
   #state: ClientState = { name: 'idle' };
   #connection: Connection | null = null;
   #limits: Limits | null = null;
   #attempt = 0;
+  /** Fresh tokens in a row that the relay has closed with 4501 for. */
+  #badTokenCount = 0;
   #backoffBaseMs: number;
   #openedMs: number | null = null;
   /** When the last GOAWAY wants us back, on the monotonic clock. */
@@ -158,6 +166,7 @@ export class Client {
       drained: () => this.#events.emit('drain'),
     });
     this.#requests = new Requests(this.#options, link, settled);
+    this.#tokens = new Tokens(this.#options, this.#events);
     const run: Requests['run'] = (...command) => this.#run(...command);
     this.#extension = extend?.({ options: this.#options, link, run, settled, report });
   }
@@ -168,6 +177,14 @@ export class Client {
   /** What the relay allows, once it has said so. */
   get limits(): Limits | null {
     return this.#limits;
+  }
+  /** Who this client is to the relay, where that authenticates. */
+  get subject(): string | undefined {
+    return this.#tokens.subject;
+  }
+  /** When the session's token expires, by the relay's clock; undefined: never. */
+  get tokenExpiresAtMs(): number | undefined {
+    return this.#tokens.expiresAtMs;
   }
   /** Bytes that have not left: queued publishes and what the WebSocket holds. */
   get bufferedAmount(): number {
@@ -301,6 +318,7 @@ export class Client {
       opened: (welcome) => this.#opened(welcome),
       message: (message) => this.#message(message),
       failed: (error) => this.#report(error),
+      expired: () => this.#tokens.expired(),
       frameDone: () => this.#frameDone(),
       lost: (loss) => this.#lost(loss),
     });
@@ -312,6 +330,7 @@ export class Client {
     this.#limits = welcome.limits ?? null;
     this.#backoffBaseMs = welcome.reconnectJitterMs || this.#options.reconnect.baseMs;
     this.#openedMs = clock.monotonicMs();
+    this.#tokens.opened(this.#connection as Connection, welcome);
     this.#enter(
       this.#closing === null
         ? { name: 'open', session: welcome.session }
@@ -383,22 +402,29 @@ export class Client {
 
   #lost({ code, reason, error, isFatal }: Loss): void {
     this.#connection = null;
+    this.#tokens.cut();
     if (this.#state.name === 'closed') return;
     const { clock, random } = this.#options.platform;
     const { capMs, attemptsMax, stableAfterMs } = this.#options.reconnect;
     this.#feeds.cut();
     this.#extension?.cut();
-    const advice = reconnectAdvice(code);
     if (this.#closing !== null && this.#isIdle()) {
       this.#finish(1000, CLOSED_BY_APPLICATION);
       return;
+    }
+    const nowMs = clock.monotonicMs();
+    const isAged = this.#openedMs !== null && nowMs - this.#openedMs >= stableAfterMs;
+    if (isAged) this.#attempt = this.#badTokenCount = 0;
+    let advice = reconnectAdvice(code);
+    if (code === CLOSE_CODES.BAD_TOKEN.code && typeof this.#options.token === 'function') {
+      // An aged token may have expired; every connect asks for a fresh one. Two of those in a row say that there will be no good one.
+      if (isAged || ++this.#badTokenCount < BAD_TOKENS_MAX) advice = 'now';
+      else error = finalError(code, (reason = `${BAD_TOKENS_MAX} fresh tokens in a row were refused: ${reason}`), error);
     }
     if (isFatal || advice === 'never') {
       this.#finish(code, reason, error instanceof RelayError ? error : finalError(code, reason, error));
       return;
     }
-    const nowMs = clock.monotonicMs();
-    if (this.#openedMs !== null && nowMs - this.#openedMs >= stableAfterMs) this.#attempt = 0;
     if (this.#attempt >= attemptsMax) {
       this.#finish(code, `gave up after ${attemptsMax} retries: ${reason}`, finalError(code, reason, error));
       return;
@@ -465,6 +491,7 @@ export class Client {
   }
 }
 
+const BAD_TOKENS_MAX = 2;
 const CLOSED_BY_APPLICATION = 'closed by the application';
 
 function closedError(): RelayError {

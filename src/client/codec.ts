@@ -1,7 +1,7 @@
 /**
  * Codec: relay messages as bytes. One WebSocket message carries any number of them back to back, in both directions.
  */
-import { writeUint } from '../protocol/encode.ts';
+import { writeUint } from '../protocol/uint.ts';
 import { encode, Reader } from './msgpack.ts';
 
 /**

@@ -5,7 +5,7 @@
  * in the order of sending. Nothing it calls may throw into it.
  */
 
-import { wireErrorName } from '../protocol/codes.ts';
+import { WIRE_ERRORS, wireErrorName } from '../protocol/codes.ts';
 import { type ErrorFacts, RelayError, withFacts } from '../protocol/errors.ts';
 import { MessageType, PROTOCOL_VERSION, SUBPROTOCOL } from '../protocol/types.ts';
 import { encodeTail, HEAD_BYTES_MAX, readMessages, writeCommand } from './codec.ts';
@@ -37,6 +37,9 @@ export interface Welcome {
   readonly pingIntervalMs: number;
   readonly reconnectJitterMs?: number;
   readonly features?: unknown;
+  /** With authentication: who we are to the relay, and until when, in milliseconds since the epoch by its clock; null for ever. */
+  readonly subject?: string;
+  readonly expiresAtMs?: number | null;
 }
 
 /** How a connection ended. `code` is the WebSocket close code, 1006 where there was none. */
@@ -55,6 +58,8 @@ export interface ConnectionEvents {
   message(message: readonly unknown[]): void;
   /** A command without id failed. */
   failed(error: RelayError): void;
+  /** A command was refused since the token has expired. True: a fresh one is being fetched, and `resend` will be called. */
+  expired(): boolean;
   /** All messages of one WebSocket message have been handled. */
   frameDone(): void;
   lost(loss: Loss): void;
@@ -65,6 +70,9 @@ type Phase = 'connecting' | 'greeting' | 'open' | 'closing' | 'ended';
 interface Pending {
   readonly reply: Reply;
   readonly timer: unknown;
+  /** To send it again. */
+  readonly type: number;
+  readonly tail: Uint8Array;
 }
 
 const FIRST_FRAME_BYTES = 4_096;
@@ -73,6 +81,17 @@ const MESSAGE_BYTES_MAX = 65_536;
 const PING_INTERVAL_MS = 25_000;
 /** Node 22's WebSocket fires `error` and never `close` where a connect fails; others fire both, with a code worth waiting for. */
 const CLOSE_AFTER_ERROR_MS = 50;
+
+/** What an expired token may still send, and what need not wait for anything else. */
+const GOES_ON: ReadonlySet<number> = new Set([
+  MessageType.CANCEL,
+  MessageType.RETURN,
+  MessageType.PING,
+  MessageType.REFRESH,
+  MessageType.HEARTBEAT,
+  MessageType.CREDIT,
+  MessageType.ACK,
+]);
 
 export class Connection {
   readonly #options: FilledOptions;
@@ -84,6 +103,9 @@ export class Connection {
   #frame = new Uint8Array(FIRST_FRAME_BYTES);
   #frameBytes = 0;
   #flushIsDue = false;
+  /** What waits for a fresh token, in order: what was refused for want of it, and what was to be sent since. */
+  #held: [type: number, id: number, tail: Uint8Array][] = [];
+  #heldBytes = 0;
   #messageBytesMax = MESSAGE_BYTES_MAX;
   #lastHeardMs = 0;
   #pingIdleMs = 0;
@@ -110,7 +132,7 @@ export class Connection {
 
   /** Bytes that have not left for the network. */
   get bufferedBytes(): number {
-    return this.#frameBytes + (this.#socket?.bufferedAmount ?? 0);
+    return this.#frameBytes + this.#heldBytes + (this.#socket?.bufferedAmount ?? 0);
   }
 
   /** Sends a command and hears of its end; nothing of `reply` is called before this returns. The command's id. */
@@ -122,7 +144,7 @@ export class Connection {
     }
     const late = () => this.#take(id)?.failed(new RelayError('TIMEOUT', 'no answer', { timeoutMs: timeoutMs as number }));
     const timer = timeoutMs === undefined ? undefined : this.#options.platform.timers.setTimeout(late, timeoutMs);
-    this.#pending.set(id, { reply, timer });
+    this.#pending.set(id, { reply, timer, type, tail });
     const refused = this.#write(type, id, tail);
     if (refused !== null) queueMicrotask(() => this.#take(id)?.failed(refused));
     return id;
@@ -131,6 +153,14 @@ export class Connection {
   /** Sends a command that wants no answer. Null, or why it cannot be sent. `id` is for RETURN: the call's number. */
   send(type: number, tail: Uint8Array, id = 0): RelayError | null {
     return this.#write(type, id, tail);
+  }
+
+  /** The token is fresh: sends what was held back for want of it, under the same ids. What has been given up meanwhile stays away. */
+  resend(): void {
+    const held = this.#held;
+    this.#held = [];
+    this.#heldBytes = 0;
+    for (const [type, id, tail] of held) if (id === 0 || this.#pending.has(id)) this.#write(type, id, tail);
   }
 
   /** Closes in order: what is written goes out first. `lost` follows. */
@@ -225,12 +255,27 @@ export class Connection {
       this.#events.message(message);
       return;
     }
+    if (type === MessageType.ERROR && this.#hold(id, message[2])) return;
     const reply = this.#take(id); // Nobody waits for it any more: an answer that came after its timeout.
     if (type === MessageType.ERROR) {
       const error = errorFromWire(message);
       if (reply !== undefined) reply.failed(error);
       else if (id === 0) this.#events.failed(error);
     } else reply?.ok(message[2]);
+  }
+
+  /** An expired token is no reason to fail: the relay has done nothing yet, so the command can wait for a fresh one. */
+  #hold(id: number, code: unknown): boolean {
+    if (code !== WIRE_ERRORS.TOKEN_EXPIRED.code || this.#phase !== 'open' || !this.#events.expired()) return false;
+    const pending = this.#pending.get(id);
+    if (pending === undefined || GOES_ON.has(pending.type)) return false;
+    this.#keep(pending.type, id, pending.tail);
+    return true;
+  }
+
+  #keep(type: number, id: number, tail: Uint8Array): void {
+    this.#held.push([type, id, tail]);
+    this.#heldBytes += tail.length;
   }
 
   #take(id: number): Reply | undefined {
@@ -246,6 +291,11 @@ export class Connection {
     // The relay would close with 1009, which costs the connection and not just this command.
     if (bytes > this.#messageBytesMax) {
       return new RelayError('TOO_LARGE', 'message is too large for the relay', { bytes, messageBytesMax: this.#messageBytesMax });
+    }
+    // Behind what is held already, or the two would change places.
+    if (this.#heldBytes > 0 && !GOES_ON.has(type)) {
+      this.#keep(type, id, tail);
+      return null;
     }
     if (this.#frameBytes + bytes > this.#messageBytesMax) this.#flush();
     if (this.#frameBytes + bytes > this.#frame.length) {

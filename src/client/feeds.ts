@@ -8,18 +8,14 @@
  *   - UNSUBSCRIBE goes out when the last one leaves, also behind a SUBSCRIBE that has no answer yet. Then the feed is forgotten;
  *     what still comes for its number finds nobody. A new subscription to the topic begins a new feed behind it, on the same connection.
  */
-import type { RelayError } from '../protocol/errors.ts';
+import { RelayError } from '../protocol/errors.ts';
 import { MessageType } from '../protocol/types.ts';
-import { fullJitterMs } from './backoff.ts';
+import { retryDelayMs } from './backoff.ts';
 import { encodeTail } from './codec.ts';
 import type { Connection } from './connection.ts';
 import type { ContinuityLoss, SubscribeResult } from './cursor.ts';
 import { type FilledOptions, fillBuffer, type SubscribeOptions, throwProblems } from './options.ts';
 import { type AnySubscription, Subscription, type SubscriptionHost } from './subscription.ts';
-
-/** Between tries of a SUBSCRIBE or UNSUBSCRIBE that the relay refused for now. */
-const RETRY_BASE_MS = 100;
-const RETRY_CAP_MS = 10_000;
 
 interface Feed {
   readonly topic: string;
@@ -127,7 +123,10 @@ export class Feeds implements SubscriptionHost {
     const [, sub, topic, kind, data] = message as [number, number, string | null, string, unknown];
     const feed = this.#bySub.get(sub);
     if (feed === undefined) return;
-    for (const member of feed.members) member.event(topic ?? feed.topic, kind, data);
+    // Its right was taken away, and so the relay has ended it.
+    if (kind === 'lost' && (data as { reason?: unknown } | null)?.reason === 'FORBIDDEN')
+      this.#refused(feed, [...feed.members], new RelayError('FORBIDDEN', 'no right to it any more', { topic: feed.topic }));
+    else for (const member of feed.members) member.event(topic ?? feed.topic, kind, data);
   }
 
   ownPublish(topic: string, epoch: string, offset: number): void {
@@ -263,14 +262,13 @@ export class Feeds implements SubscriptionHost {
 
   #later(error: RelayError, attempt: number, callback: () => void): void {
     const { timers, random } = this.#options.platform;
-    const delayMs = Math.max(
-      Number(error.facts['retryAfterMs'] ?? 0),
-      fullJitterMs(attempt, RETRY_BASE_MS, RETRY_CAP_MS, random),
+    const timer = timers.setTimeout(
+      () => {
+        this.#timers.delete(timer);
+        callback();
+      },
+      retryDelayMs(error, attempt, random),
     );
-    const timer = timers.setTimeout(() => {
-      this.#timers.delete(timer);
-      callback();
-    }, delayMs);
     this.#timers.add(timer);
   }
 

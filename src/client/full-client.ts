@@ -26,6 +26,7 @@ export class FullClient extends Client {
     });
     this.#core = core;
     this.#services = services;
+    this.on('token-refreshed', () => services.refreshed());
   }
 
   /**

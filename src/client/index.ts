@@ -1,7 +1,7 @@
 /**
  * The SDK's public face: `createClient`, and the types and codes that its users meet. docs/client.md is the guide.
  */
-export { CLOSE_CODES, WIRE_ERRORS, type WireErrorName } from '../protocol/codes.ts';
+export { CLOSE_ADVICE as CLOSE_CODES, WIRE_ERRORS, type WireErrorName } from '../protocol/codes.ts';
 export { type ErrorFacts, RelayError } from '../protocol/errors.ts';
 export type { Position, RecoveryReason, SlowConsumerPolicy } from '../protocol/types.ts';
 export {
@@ -38,3 +38,4 @@ export type {
   SubscriptionEvents,
   SubscriptionState,
 } from './subscription.ts';
+export type { TokenProblem } from './tokens.ts';

@@ -15,8 +15,8 @@
  *   Extension              ext                  Extension
  *   object, Map            map                  object; keys become strings
  */
-import { writeUint } from '../protocol/encode.ts';
 import { DEPTH_MAX } from '../protocol/skip.ts';
+import { writeUint } from '../protocol/uint.ts';
 
 /** An application's own type: MessagePack leaves the numbers 0..127 to it. */
 export class Extension {

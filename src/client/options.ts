@@ -38,14 +38,14 @@ export interface BufferOptions {
 export interface ClientOptions {
   /** `wss://relay.example` or `http(s)`; without a path `/v1/connect` is meant. */
   readonly url: string;
-  /** A name for this client, stable over reconnects: presence knows you by it. */
+  /** A name for this client, stable over reconnects: presence knows you by it, unless the relay asks who you are. */
   readonly client?: string;
-  /** Sent in HELLO. A function is asked at every connect, so it can bring a fresh one. */
+  /** Sent in HELLO. A function is asked at every connect and before the token expires, for a fresh one each time. */
   readonly token?: string | (() => string | Promise<string>);
   /** Default: the platform's `WebSocket`, or the package `ws` where there is none. */
   readonly webSocket?: WebSocketConstructor;
   readonly reconnect?: ReconnectOptions;
-  /** From the beginning of a connect to the relay's answer to HELLO. Default 10 000. */
+  /** From the beginning of a connect to the relay's answer to HELLO, and of a token's refresh to its answer. Default 10 000. */
   readonly helloTimeoutMs?: number;
   /** How long a command may stay without an answer. Default 10 000. */
   readonly commandTimeoutMs?: number;

@@ -11,7 +11,7 @@
 import { randomId } from '../base/ids.ts';
 import { RelayError } from '../protocol/errors.ts';
 import { MessageType } from '../protocol/types.ts';
-import { fullJitterMs } from './backoff.ts';
+import { retryDelayMs } from './backoff.ts';
 import { encodeTail } from './codec.ts';
 import type { Connection, Limits, Reply } from './connection.ts';
 import { type Deferred, deferred } from './deferred.ts';
@@ -65,7 +65,6 @@ interface Entry {
 }
 
 const KEY_LENGTH = 20; // 100 bits.
-const RETRY_BASE_MS = 100;
 const RETRY_CAP_MS = 5_000;
 /** WebSockets have no drain event. */
 const BUFFER_POLL_MS = 20;
@@ -302,9 +301,7 @@ export class Outbox {
     }
     const { random } = this.#options.platform;
     this.#move(entry, 'again');
-    this.#hold(
-      Math.max(Number(error.facts['retryAfterMs'] ?? 0), fullJitterMs(entry.attempts - 1, RETRY_BASE_MS, RETRY_CAP_MS, random)),
-    );
+    this.#hold(retryDelayMs(error, entry.attempts - 1, random, RETRY_CAP_MS));
   }
 
   #isReady(): boolean {

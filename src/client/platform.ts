@@ -57,7 +57,7 @@ export async function findWebSocket(injected: WebSocketConstructor | undefined):
     const module = (await import(/* @vite-ignore */ /* webpackIgnore: true */ name)) as { default: WebSocketConstructor };
     return module.default;
   } catch (cause) {
-    throw new Error("this platform has no WebSocket: use Node 22 or later, install the package 'ws', or pass options.webSocket", {
+    throw new Error("no WebSocket here: use Node 22, install the package 'ws', or pass options.webSocket", {
       cause,
     });
   }

@@ -9,7 +9,7 @@
  */
 import { RelayError } from '../protocol/errors.ts';
 import { MessageType } from '../protocol/types.ts';
-import { fullJitterMs } from './backoff.ts';
+import { retryDelayMs } from './backoff.ts';
 import type { ClientCore } from './client.ts';
 import { encodeTail } from './codec.ts';
 import type { Connection } from './connection.ts';
@@ -54,9 +54,6 @@ export interface ServiceHost {
   link(): Connection | null;
   forget(service: Service): void;
 }
-
-const RETRY_BASE_MS = 100;
-const RETRY_CAP_MS = 10_000;
 
 export class Service {
   readonly name: string;
@@ -115,13 +112,13 @@ export class Service {
   /** `degraded` gets calls only where no instance is `ok`, `failing` gets none. Told at once, and again after every registration. */
   setHealth(health: ServiceHealth): void {
     this.#condition.health = health;
-    this.#beat();
+    this.beat();
   }
 
   /** 0..1, for whoever looks at the registry. */
   setLoad(load: number): void {
     this.#condition.load = load;
-    this.#beat();
+    this.beat();
   }
 
   /** Gets no new calls from now on; resolves when those in flight are done. Never rejects. */
@@ -160,7 +157,7 @@ export class Service {
         const { instance, leaseMs } = result as { instance: string; leaseMs: number };
         this.#attempt = 0;
         this.#become({ name: 'registered', instance, leaseMs });
-        if (Object.keys(this.#condition).length > 0) this.#beat();
+        if (Object.keys(this.#condition).length > 0) this.beat();
         this.#beatLater();
         this.#ready?.resolve();
       },
@@ -223,12 +220,8 @@ export class Service {
 
   #registerLater(error: RelayError): void {
     const { timers, random } = this.#core.options.platform;
-    const waitMs = Math.max(
-      Number(error.facts['retryAfterMs'] ?? 0),
-      fullJitterMs(this.#attempt++, RETRY_BASE_MS, RETRY_CAP_MS, random),
-    );
     this.#become({ name: 'waiting', error });
-    this.#timer = timers.setTimeout(() => this.register(), waitMs);
+    this.#timer = timers.setTimeout(() => this.register(), retryDelayMs(error, this.#attempt++, random));
   }
 
   #beatLater(): void {
@@ -238,11 +231,12 @@ export class Service {
     timers.clearTimeout(this.#timer);
     this.#timer = timers.setTimeout(() => {
       this.#beatLater();
-      this.#beat();
+      this.beat();
     }, heartbeatMs);
   }
 
-  #beat(): void {
+  /** For Services too: a relay that has taken the registration away says so. */
+  beat(): void {
     const link = this.#host.link();
     const registered = this.#state;
     if (link === null || registered.name !== 'registered') return;

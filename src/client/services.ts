@@ -84,6 +84,11 @@ export class Services implements ClientExtension, ServiceHost {
     if (this.#services.get(service.name) === service) this.#services.delete(service.name);
   }
 
+  /** The rights may be others: an instance without the right to serve has been deregistered in silence. Its heartbeat is answered NOT_FOUND. */
+  refreshed(): void {
+    for (const service of this.#services.values()) service.beat();
+  }
+
   // ---- ClientExtension
 
   get busyCount(): number {

@@ -77,6 +77,8 @@ interface Item<T> {
   position: Position | null;
 }
 
+const ONE_READER = 'a subscription has one reader, a loop or listeners: subscribe again for another';
+
 type Waiter<T> = Deferred<IteratorResult<Message<T>, undefined>>;
 
 export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
@@ -131,8 +133,7 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
   }
 
   on<Name extends keyof SubscriptionEvents<T>>(name: Name, listener: Listener<SubscriptionEvents<T>[Name]>): () => void {
-    if (name === 'message' && this.#iterating)
-      throw new Error('a subscription is read by a for await loop or by message listeners, not by both');
+    if (name === 'message' && this.#iterating) throw new Error(ONE_READER);
     if (this.#state.name === 'ended') return () => {};
     const off = this.#events.on(name, listener);
     // What came before the first listener goes to it, but not before the caller has got its function back.
@@ -163,8 +164,7 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
 
   /** One loop at a time. `break`, `return` and a throw in the loop's body unsubscribe; the message at hand then does not count as processed. */
   [Symbol.asyncIterator](): AsyncIterator<Message<T>, undefined> {
-    if (this.#iterating || this.#events.has('message'))
-      throw new Error('a subscription has one reader: subscribe again for another');
+    if (this.#iterating || this.#events.has('message')) throw new Error(ONE_READER);
     this.#iterating = true;
     return {
       next: () => this.#next(),

@@ -47,8 +47,8 @@ interface Place {
   /** Null: nothing is known, begin with the oldest event. */
   epoch: string | null;
   offset: number;
-  /** The last event, if it ended the run. */
-  end: RunEnd<never> | null;
+  /** The last event, or what the relay says of a run that has ended. Undefined: attached to, and nobody has asked yet. */
+  end: RunEnd<never> | null | undefined;
 }
 
 export class Workflow {
@@ -71,7 +71,7 @@ export class Workflow {
 
   /** A run that was started elsewhere or earlier; `since` is a stored `run.position`. Nothing is asked before you do. */
   run<R = unknown>(id: string, { since }: { since?: Position } = {}): Run<R> {
-    const place = { epoch: since?.epoch ?? null, offset: since?.offset ?? 0, end: null };
+    const place = { epoch: since?.epoch ?? null, offset: since?.offset ?? 0, end: undefined };
     return new Run<R>(this.#client, this.#core, this.name, id, place);
   }
 
@@ -156,7 +156,7 @@ export class Run<R = unknown> implements AsyncIterable<RunEvent<R>> {
     for await (const _ of this.#follow(place)) {
     }
     const { end } = place;
-    if (end === null) throw new RelayError('CANCELLED', 'the client is closed');
+    if (!end) throw new RelayError('CANCELLED', 'the client is closed');
     if (end.kind === 'succeeded') return 'result' in end ? (end.result as R) : await this.stageResult<R>();
     if (end.kind === 'cancelled') throw new RelayError('CANCELLED', 'the run was cancelled', { run: this.id });
     throw new RelayError('SERVICE_ERROR', 'the run failed', { run: this.id, stage: end.stage ?? null, ...end.reason });
@@ -170,7 +170,7 @@ export class Run<R = unknown> implements AsyncIterable<RunEvent<R>> {
 
   /** Every event from `position` on, until the run has ended. One loop at a time; the next one goes on where it was left. */
   async *[Symbol.asyncIterator](): AsyncGenerator<RunEvent<R>, void, undefined> {
-    if (this.#iterating) throw new Error('a run has one reader at a time: attach to it by workflow.run(id) for another');
+    if (this.#iterating) throw new Error('a run has one reader: workflow.run(id) makes another');
     this.#iterating = true;
     try {
       yield* this.#follow(this.#place);
@@ -186,7 +186,11 @@ export class Run<R = unknown> implements AsyncIterable<RunEvent<R>> {
   }
 
   async *#follow(place: Place): AsyncGenerator<RunEvent<R>, void, undefined> {
-    if (place.epoch === null) await this.status(); // NOT_FOUND, instead of waiting on a topic that nobody will publish to.
+    if (place.end === undefined) {
+      const status = await this.status(); // NOT_FOUND, instead of waiting on a topic that nobody will publish to.
+      // Its last event may have been seen in another life of this program: it will not come again.
+      place.end = status.endedAtMs === undefined ? null : ({ ...status, kind: status.state } as unknown as RunEnd<never>);
+    }
     if (place.epoch === null || place.end !== null) yield* this.#fill(place);
     if (place.end !== null) return;
     const since = { epoch: place.epoch as unknown as string, offset: place.offset };

@@ -60,26 +60,55 @@ export interface CloseCodeSpec {
 }
 
 /** The number says what to do: 4000-4099 reconnect now and resume, 4100-4199 after the delay given, 4500-4599 do not reconnect. */
-export const CLOSE_CODES = {
-  SHUTDOWN: { code: 4001, reconnect: 'now', text: 'relay is shutting down' },
-  SLOW_CONSUMER: { code: 4002, reconnect: 'now', text: 'slow consumer' },
-  NO_PONG: { code: 4003, reconnect: 'now', text: 'no pong in time' },
-  STATE_LOST: { code: 4004, reconnect: 'now', text: 'session state lost' },
-  OVER_CAPACITY: { code: 4101, reconnect: 'after-delay', text: 'over capacity' },
-  RATE_LIMITED: { code: 4102, reconnect: 'after-delay', text: 'rate limited' },
-  MALFORMED: { code: 4500, reconnect: 'never', text: 'malformed message' },
-  BAD_TOKEN: { code: 4501, reconnect: 'never', text: 'bad token' },
-  FORBIDDEN: { code: 4502, reconnect: 'never', text: 'forbidden' },
-  UNSUPPORTED_VERSION: { code: 4503, reconnect: 'never', text: 'unsupported protocol version' },
-  NO_HELLO: { code: 4504, reconnect: 'never', text: 'no HELLO in time' },
-  REVOKED: { code: 4505, reconnect: 'never', text: 'revoked' },
-  TEXT_MESSAGE: { code: 1003, reconnect: 'never', text: 'text messages are not accepted, send binary' },
-  OVERSIZED: { code: 1009, reconnect: 'never', text: 'message too large' },
-} as const satisfies Record<string, CloseCodeSpec>;
-export type CloseCodeName = keyof typeof CLOSE_CODES;
+export const CLOSE_ADVICE = {
+  SHUTDOWN: { code: 4001, reconnect: 'now' },
+  SLOW_CONSUMER: { code: 4002, reconnect: 'now' },
+  NO_PONG: { code: 4003, reconnect: 'now' },
+  STATE_LOST: { code: 4004, reconnect: 'now' },
+  OVER_CAPACITY: { code: 4101, reconnect: 'after-delay' },
+  RATE_LIMITED: { code: 4102, reconnect: 'after-delay' },
+  MALFORMED: { code: 4500, reconnect: 'never' },
+  BAD_TOKEN: { code: 4501, reconnect: 'never' },
+  FORBIDDEN: { code: 4502, reconnect: 'never' },
+  UNSUPPORTED_VERSION: { code: 4503, reconnect: 'never' },
+  NO_HELLO: { code: 4504, reconnect: 'never' },
+  REVOKED: { code: 4505, reconnect: 'never' },
+  TEXT_MESSAGE: { code: 1003, reconnect: 'never' },
+  OVERSIZED: { code: 1009, reconnect: 'never' },
+} as const satisfies Record<string, Omit<CloseCodeSpec, 'text'>>;
+export type CloseCodeName = keyof typeof CLOSE_ADVICE;
 
-const NAME_BY_CODE = new Map<number, WireErrorName>(
-  Object.entries(WIRE_ERRORS).map(([name, spec]) => [spec.code, name as WireErrorName]),
+/** Apart, so that the SDK's build does not carry them: the close itself brings its text. */
+const CLOSE_TEXTS: Readonly<Record<CloseCodeName, string>> = {
+  SHUTDOWN: 'relay is shutting down',
+  SLOW_CONSUMER: 'slow consumer',
+  NO_PONG: 'no pong in time',
+  STATE_LOST: 'session state lost',
+  OVER_CAPACITY: 'over capacity',
+  RATE_LIMITED: 'rate limited',
+  MALFORMED: 'malformed message',
+  BAD_TOKEN: 'bad token',
+  FORBIDDEN: 'forbidden',
+  UNSUPPORTED_VERSION: 'unsupported protocol version',
+  NO_HELLO: 'no HELLO in time',
+  REVOKED: 'revoked',
+  TEXT_MESSAGE: 'text messages are not accepted, send binary',
+  OVERSIZED: 'message too large',
+};
+
+type CloseCodes = { readonly [Name in CloseCodeName]: (typeof CLOSE_ADVICE)[Name] & CloseCodeSpec };
+
+/* @__NO_SIDE_EFFECTS__ */
+function withTexts(): CloseCodes {
+  const names = Object.keys(CLOSE_ADVICE) as CloseCodeName[];
+  return Object.fromEntries(names.map((name) => [name, { ...CLOSE_ADVICE[name], text: CLOSE_TEXTS[name] }])) as CloseCodes;
+}
+
+export const CLOSE_CODES = withTexts();
+
+// Pure, so that a build without a reader of it leaves it out.
+const NAME_BY_CODE = /* @__PURE__ */ new Map<number, WireErrorName>(
+  /* @__PURE__ */ Object.entries(WIRE_ERRORS).map(([name, spec]) => [spec.code, name as WireErrorName]),
 );
 
 /** The name of a wire error's number; unknown numbers (a newer relay) read as INTERNAL. */

@@ -5,6 +5,9 @@
  * has made room (the *_BYTES_MAX bounds say how much). Integers take their shortest MessagePack form.
  */
 import { MessageType } from './types.ts';
+import { writeUint } from './uint.ts';
+
+export { writeUint };
 
 /** Array head, type, sub, offset: everything of a MESSAGE but topic, meta and payload. */
 export const MESSAGE_HEAD_BYTES_MAX = 1 + 1 + 9 + 9;
@@ -12,40 +15,6 @@ export const MESSAGE_HEAD_BYTES_MAX = 1 + 1 + 9 + 9;
 export const NAME_PREFIX_BYTES_MAX = 2;
 
 const NIL = 0xc0;
-
-/** Hot. An unsigned integer up to 2^53 - 1. */
-export function writeUint(target: Uint8Array, at: number, value: number): number {
-  if (value < 0x80) {
-    target[at] = value;
-    return at + 1;
-  }
-  if (value < 0x100) {
-    target[at] = 0xcc;
-    target[at + 1] = value;
-    return at + 2;
-  }
-  if (value < 0x1_0000) {
-    target[at] = 0xcd;
-    target[at + 1] = value >>> 8;
-    target[at + 2] = value;
-    return at + 3;
-  }
-  if (value < 0x1_0000_0000) {
-    target[at] = 0xce;
-    return writeWord(target, at + 1, value);
-  }
-  target[at] = 0xcf;
-  writeWord(target, at + 1, Math.floor(value / 0x1_0000_0000));
-  return writeWord(target, at + 5, value >>> 0);
-}
-
-function writeWord(target: Uint8Array, at: number, value: number): number {
-  target[at] = value >>> 24;
-  target[at + 1] = value >>> 16;
-  target[at + 2] = value >>> 8;
-  target[at + 3] = value;
-  return at + 4;
-}
 
 /** Hot. Copies `source[start, end)`: short pieces by loop, where a `subarray` and `set` would cost more than the copy. */
 export function writeBytes(target: Uint8Array, at: number, source: Uint8Array, start: number, end: number): number {

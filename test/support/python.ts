@@ -5,14 +5,15 @@ import { spawnSync } from 'node:child_process';
 import process from 'node:process';
 
 const INTERPRETERS = ['python3', '/usr/bin/python3'];
-const PACKAGES = ['python3-websockets', 'python3-msgpack'];
+const MODULES = ['websockets', 'msgpack', 'cryptography'];
 
 /** Installs the modules where none has them and that is possible; throws a text that says what to do where it is not. */
 export function findPython(): string {
   const found = tryFind();
   if (found !== undefined) return found;
-  const command = `apt-get update && apt-get install -y ${PACKAGES.join(' ')}`;
-  const advice = `no Python here can import websockets and msgpack, which examples/python needs: run "${command}" as root`;
+  const packages = MODULES.map((name) => `python3-${name}`).join(' ');
+  const command = `apt-get update && apt-get install -y ${packages}`;
+  const advice = `no Python here can import ${MODULES.join(', ')}, which examples/python needs: run "${command}" as root`;
   if (process.getuid?.() !== 0) throw new Error(advice);
   const { status, stderr, error } = spawnSync('sh', ['-c', command], {
     encoding: 'utf8',
@@ -24,5 +25,5 @@ export function findPython(): string {
 }
 
 function tryFind(): string | undefined {
-  return INTERPRETERS.find((interpreter) => spawnSync(interpreter, ['-c', 'import websockets, msgpack']).status === 0);
+  return INTERPRETERS.find((interpreter) => spawnSync(interpreter, ['-c', `import ${MODULES.join(', ')}`]).status === 0);
 }

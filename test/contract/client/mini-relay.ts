@@ -39,6 +39,10 @@ export interface MiniRelayOptions {
   readonly recoveryMax?: number;
   /** Asked for each command but HELLO: true refuses it with OVERLOADED. */
   readonly refuses?: () => boolean;
+  /** Tokens expire after this time, and after another `tokenGraceMs` their connections end. Asked for each token. */
+  readonly tokenLifeMs?: () => number;
+  readonly tokenGraceMs?: number;
+  readonly nowMs?: () => number;
 }
 
 const systemTimers: Timers = {
@@ -56,7 +60,13 @@ export class MiniRelay {
   readonly workflows: MiniWorkflows;
   /** False: connects fail. */
   isUp = true;
+  /** Commands refused for an expired token, and tokens that were renewed in place. */
+  expiredCount = 0;
+  refreshedCount = 0;
+  readonly nowMs: () => number;
   #refuses: () => boolean;
+  readonly #tokenLifeMs: (() => number) | undefined;
+  readonly #tokenGraceMs: number;
   #historyMax: number;
   #recoveryMax: number;
   #nextNumber = 1;
@@ -68,12 +78,18 @@ export class MiniRelay {
     historyMax = 1_000,
     recoveryMax = 300,
     refuses = () => false,
+    tokenLifeMs,
+    tokenGraceMs = 1_000,
+    nowMs = () => Date.now(),
   }: MiniRelayOptions = {}) {
     this.timers = timers;
     this.latencyMs = latencyMs;
     this.#historyMax = historyMax;
     this.#recoveryMax = recoveryMax;
     this.#refuses = refuses;
+    this.#tokenLifeMs = tokenLifeMs;
+    this.#tokenGraceMs = tokenGraceMs;
+    this.nowMs = nowMs;
     this.services = new MiniServices(timers);
     this.workflows = new MiniWorkflows(this.services, {
       publishOwn: (topic, payload) => void this.#publish(null, [MessageType.PUBLISH, 0, topic, null, payload]),
@@ -117,6 +133,12 @@ export class MiniRelay {
       connection.say([MessageType.ERROR, id, 106, 'full: retryAfterMs=5', { retryAfterMs: 5 }]);
       return;
     }
+    const isFree = type === MessageType.HELLO || type === MessageType.REFRESH || type === MessageType.PING;
+    if (connection.isExpired && !isFree) {
+      this.expiredCount++;
+      connection.say([MessageType.ERROR, id, 114, 'token expired', null]);
+      return;
+    }
     const ok = (result: unknown) => {
       if (id !== 0) connection.say([MessageType.OK, id, result]);
     };
@@ -130,7 +152,12 @@ export class MiniRelay {
           pingIntervalMs: 1_000,
           reconnectJitterMs: 10,
           features: [],
+          ...this.#renew(connection),
         });
+        return;
+      case MessageType.REFRESH:
+        this.refreshedCount++;
+        ok(this.#renew(connection));
         return;
       case MessageType.PUBLISH:
         ok(this.#publish(connection, command));
@@ -172,12 +199,20 @@ export class MiniRelay {
         return;
       }
       case MessageType.PING:
-        ok({ timeUs: 0 });
+        ok({ timeUs: this.nowMs() * 1_000 });
         return;
       default:
         if (this.services.handle(connection, command, ok) || this.workflows.handle(connection, command, ok)) return;
         connection.say([MessageType.ERROR, id, 100, 'not supported', null]);
     }
+  }
+
+  /** A token of its own life for each connection and each REFRESH. */
+  #renew(connection: MiniConnection): object {
+    const lifeMs = this.#tokenLifeMs?.();
+    if (lifeMs === undefined) return {};
+    connection.renew(lifeMs, this.#tokenGraceMs);
+    return { subject: connection.name, expiresAtMs: this.nowMs() + lifeMs };
   }
 
   #publish(publisher: MiniConnection | null, [, , name, options, payload]: unknown[]): object {
@@ -257,6 +292,8 @@ class MiniConnection implements WebSocketLike {
   readonly subs = new Set<string>();
   /** Topics on which it is in a group with ack. */
   readonly groups = new Set<string>();
+  isExpired = false;
+  #expiry: unknown;
   readonly #relay: MiniRelay;
   #isOpen = true;
   #saying: Uint8Array[] = [];
@@ -298,9 +335,20 @@ class MiniConnection implements WebSocketLike {
     });
   }
 
+  renew(lifeMs: number, graceMs: number): void {
+    const { timers } = this.#relay;
+    timers.clearTimeout(this.#expiry);
+    this.isExpired = false;
+    this.#expiry = timers.setTimeout(() => {
+      this.isExpired = true;
+      this.#expiry = timers.setTimeout(() => this.cut(4501, 'token expired'), graceMs);
+    }, lifeMs);
+  }
+
   cut(code = 1006, reason = ''): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    this.#relay.timers.clearTimeout(this.#expiry);
     this.#relay.connections.delete(this);
     this.#relay.services.gone(this);
     this.#relay.timers.setTimeout(() => this.onclose?.({ code, reason } as never), 1);
@@ -309,6 +357,7 @@ class MiniConnection implements WebSocketLike {
   /** The cable is pulled: nothing comes through any more, and nobody is told. */
   goSilent(): void {
     this.#isOpen = false;
+    this.#relay.timers.clearTimeout(this.#expiry);
     this.#relay.connections.delete(this);
     this.#relay.services.gone(this);
   }

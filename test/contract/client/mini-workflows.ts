@@ -200,5 +200,13 @@ export class MiniWorkflows {
 }
 
 function statusOf({ run, workflow, definition, state, reason }: Run): object {
-  return { run, workflow, version: definition.version, state, ...(reason === null ? {} : { reason }) };
+  const hasEnded = state === 'succeeded' || state === 'failed' || state === 'cancelled';
+  return {
+    run,
+    workflow,
+    version: definition.version,
+    state,
+    ...(reason === null ? {} : { reason }),
+    ...(hasEnded ? { endedAtMs: 0 } : {}),
+  };
 }

@@ -3,7 +3,7 @@
  * Uses real time and only what docs/protocol.md promises, so the real relay can stand in for the small one.
  */
 import type { Test } from 'tap';
-import type { FullClient, RunEvent, WorkflowDefinition } from '../../../src/client/full.ts';
+import type { FullClient, Position, RunEvent, WorkflowDefinition } from '../../../src/client/full.ts';
 import { type ClientUnderTest, contractTests } from './client.contract.ts';
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
@@ -69,6 +69,9 @@ export async function workflowContract(t: Test, open: () => Promise<ClientUnderT
     for await (const event of other.workflow(workflow.name).run(run.id)) whole.push(event);
     t.same(events, whole, 'in two pieces or in one');
     t.match(kinds(whole).slice(-1), ['succeeded']);
+    const after = other.workflow(workflow.name).run(run.id, { since: resumed.position as Position });
+    for await (const { kind } of after) t.fail(`${kind} came again`);
+    t.equal(await after.result(), await run.result(), 'whoever comes back after the end has the result, and no event twice');
     await t.rejects(other.workflow(workflow.name).run('no-such-run').result(), code('NOT_FOUND'));
   });
 

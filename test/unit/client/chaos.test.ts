@@ -1,5 +1,6 @@
 /**
- * The client under a seed: cut cables, silent ones, GOAWAYs, refusals, a relay that is away; slow loops and short histories.
+ * The client under a seed: cut cables, silent ones, GOAWAYs, refusals, a relay that is away; slow loops and short histories; tokens
+ * that expire within seconds, and a token function that is slow or fails.
  * Checked at the end: every publish has one outcome and happened at most once; what was acknowledged happened; every subscriber
  * got each message once and in order, or was told what it did not get; nothing is left behind. Run one again with SEED=n.
  */
@@ -21,19 +22,30 @@ interface Reader {
   readonly begin: () => number | undefined;
 }
 
+const total = { expired: 0, refreshed: 0 };
+
 for (const seed of SEEDS) {
   t.test(`SEED=${seed}: no loss in silence, no doubles, no disorder`, async (t) => {
     forbidUnhandledRejections(t);
     const prng = new Prng(seed, 7);
     const time = new ManualTime();
     const isShort = prng.nextBoolean(0.3);
+    const hasTokens = prng.nextBoolean();
+    let isCalm = false;
     const relay = new MiniRelay({
       timers: time,
       latencyMs: () => prng.nextInt(1, 30),
       historyMax: isShort ? 20 : 1_000,
       recoveryMax: isShort ? 10 : 300,
       refuses: () => prng.nextBoolean(0.03),
+      ...(hasTokens ? { tokenLifeMs: () => (isCalm ? 3_600_000 : prng.nextInt(100, 2_000)), tokenGraceMs: 1_000 } : {}),
+      nowMs: () => time.nowMs(),
     });
+    const token = async (): Promise<string> => {
+      await new Promise<void>((resolve) => void time.setTimeout(resolve, prng.nextInt(0, 300)));
+      if (!isCalm && prng.nextBoolean(0.4)) throw new Error('no token today');
+      return 'token';
+    };
     const newClient = (): Client => {
       const client = createClient({
         url: 'ws://chaos.test',
@@ -41,7 +53,8 @@ for (const seed of SEEDS) {
         clock: time,
         timers: time,
         random: () => prng.nextFloat(),
-        reconnect: { capMs: 500 },
+        reconnect: { capMs: 500, stableAfterMs: 400 }, // Less than a token's life: none of them is refused when it is fresh.
+        token,
         commandTimeoutMs: 1_000,
         pongTimeoutMs: 500,
         helloTimeoutMs: 500,
@@ -119,6 +132,7 @@ for (const seed of SEEDS) {
       }
       await time.advance(prng.nextInt(0, 20));
     }
+    isCalm = true;
     await time.advance(20_000);
     for (const leave of passing) leave();
     await time.advance(2_000);
@@ -158,5 +172,12 @@ for (const seed of SEEDS) {
     await settle();
     t.equal(time.timerCount, 0, 'no timer is left');
     for (const connection of relay.connections) t.same([...connection.subs], [], 'nobody is subscribed');
+    total.expired += relay.expiredCount;
+    total.refreshed += relay.refreshedCount;
   });
 }
+
+t.test('tokens have expired under commands, and were refreshed', async (t) => {
+  if (SEEDS.length === 1) return; // One seed need not have any.
+  t.ok(total.expired >= 20 && total.refreshed >= 10, JSON.stringify(total));
+});

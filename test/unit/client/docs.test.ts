@@ -1,13 +1,17 @@
-/** docs/client.md: its examples run, and its table of options is the code's. */
+/** docs/client.md and docs/encryption.md: their examples run, and the table of options is the code's. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { createKeyring, encryptedClient } from '../../../src/client/encryption.ts';
 import { type ClientOptions, createClient, type FullClient, ServiceError } from '../../../src/client/full.ts';
 import { fillOptions } from '../../../src/client/options.ts';
 import { MiniRelay } from '../../contract/client/mini-relay.ts';
 import { forbidUnhandledRejections } from './harness.ts';
 
-const page = readFileSync(new URL('../../../docs/client.md', import.meta.url), 'utf8');
-const examples = [...page.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => code as string);
+const [page, encryptionPage] = ['client', 'encryption'].map((name) =>
+  readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8'),
+) as [string, string];
+const examplesOf = (text: string): string[] => [...text.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => code as string);
+const examples = [...examplesOf(page), ...examplesOf(encryptionPage)];
 
 /** Long enough for an example's own work on a relay in memory; most of their loops have no end. */
 const EXAMPLE_MS = 60;
@@ -28,10 +32,13 @@ const READER = {
   tryLater() {},
   console: { log() {}, warn() {} },
   ServiceError,
-  fetch: async () => ({ text: async () => '' }),
+  fetch: async () => ({ ok: true, text: async () => '' }),
+  createKeyring,
+  encryptedClient,
+  fetchKey: async () => new Uint8Array(32),
 };
 
-t.ok(examples.length >= 12, 'the examples are found');
+t.ok(examplesOf(page).length >= 14 && examplesOf(encryptionPage).length >= 3, 'the examples are found');
 
 for (const [index, code] of examples.entries()) {
   t.test(`example ${index + 1}: ${code.trim().split('\n')[0]}`, async (t) => {

@@ -39,6 +39,10 @@ export class ManualTime implements Clock, Timers {
   get nextDueInMs(): number | undefined {
     return this.#timers.length === 0 ? undefined : Math.min(...this.#timers.map(({ dueMs }) => dueMs)) - this.#nowMs;
   }
+  /** Time goes on and no timer fires: what a laptop does that sleeps. */
+  sleep(ms: number): void {
+    this.#nowMs += ms;
+  }
   /** Fires what comes due, in order, letting promises run in between. */
   async advance(ms: number): Promise<void> {
     const endMs = this.#nowMs + ms;

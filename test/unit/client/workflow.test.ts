@@ -151,6 +151,59 @@ t.test('attached without a position: its status is asked, then everything from t
   t.equal(await net.end(client), 0);
 });
 
+for (const { name, status, newer, want, result } of [
+  {
+    name: 'succeeded, all seen',
+    status: { state: 'succeeded', endedAtMs: 9 },
+    newer: [],
+    want: [],
+    result: { succeeded: 7 },
+  },
+  {
+    name: 'failed, and a letter about it that was not seen',
+    status: { state: 'failed', endedAtMs: 9, stage: 'a', reason: { code: 'TIMEOUT', text: 'late' } },
+    newer: ['deadLettered'],
+    want: ['deadLettered'],
+    result: { codeName: 'SERVICE_ERROR', facts: { stage: 'a', code: 'TIMEOUT' } },
+  },
+  {
+    name: 'cancelled, all seen',
+    status: { state: 'cancelled', endedAtMs: 9 },
+    newer: [],
+    want: [],
+    result: { codeName: 'CANCELLED' },
+  },
+]) {
+  t.test(`attached with a position to a run that has ended (${name}): what is left, and no waiting`, async (t) => {
+    const net = new FakeNet();
+    const { client, socket } = await net.openFull();
+    const since = { epoch: 'e', offset: 5 };
+    const answer = async (): Promise<void> => {
+      const [, id] = await socket.readOne(RUN);
+      await socket.ok(id, status);
+      const [, history, , options] = await socket.readOne(HISTORY);
+      t.match(options, { since });
+      await socket.ok(history, page(6, newer));
+    };
+    const { events, done } = follow(client.workflow('flow').run('r1', { since }));
+    await answer();
+    await done;
+    t.same(kinds(events), want);
+    const outcome = client
+      .workflow('flow')
+      .run('r1', { since })
+      .result()
+      .then(
+        (succeeded) => ({ succeeded }),
+        (error) => error,
+      );
+    await answer();
+    for (const [type, id] of await socket.read()) if (type === RUN) await socket.ok(id, { result: 7 });
+    t.match(await outcome, result);
+    t.equal(await net.end(client), 0);
+  });
+}
+
 t.test('results of runs that did not succeed are rejections with the reason', async (t) => {
   const { socket, run } = await startRun();
   const result = t.rejects(run.result(), {
