@@ -1,5 +1,6 @@
 /**
- * Writes the pages that come from code: docs/config.md from the settings' table, docs/errors.md from the codes, docs/metrics.md from what a relay exports.
+ * Writes the pages that come from code: docs/config.md from the settings' table, docs/errors.md from the codes, docs/metrics.md from what a relay exports,
+ * docs/dependencies.md from the lock file.
  *
  *   node scripts/generate-docs.ts            writes what is not current, and names it
  *   node scripts/generate-docs.ts --check    writes nothing; exit code 1 if a page is not current
@@ -21,6 +22,7 @@ import {
 } from '../src/protocol/codes.ts';
 
 import { STAGE_NAMES, STAGES } from '../src/telemetry/stages.ts';
+import { readProject, renderDependencies } from './check-dependencies.ts';
 
 const ROOT = new URL('../', import.meta.url);
 const METRIC_DOCS = await renderMetricDocs();
@@ -29,6 +31,7 @@ export const GENERATED_DOCS: readonly { readonly path: string; readonly render: 
   { path: 'docs/config.md', render: renderConfigDocs },
   { path: 'docs/errors.md', render: renderErrorDocs },
   { path: 'docs/metrics.md', render: () => METRIC_DOCS },
+  { path: 'docs/dependencies.md', render: () => renderDependencies(readProject()) },
 ];
 
 /** Paths of the pages that are missing or differ from what the code says. */

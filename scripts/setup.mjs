@@ -43,7 +43,8 @@ if (found === wanted && existsSync(nodeFile)) {
   const startedMs = Date.now();
   // EBADENGINE warnings are expected here: npm runs on the system's Node, the relay on the one being installed.
   const [file, ...before] = npmCommand();
-  const npm = spawnSync(file, [...before, 'ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+  // No package's install script is needed (scripts/check-dependencies.ts), so none gets to run.
+  const npm = spawnSync(file, [...before, 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2],
   });

@@ -20,7 +20,7 @@ export const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   pool: ['base', 'protocol', 'shm', 'telemetry', 'lane'],
   front: ['base', 'protocol', 'telemetry'],
   auth: ['base', 'protocol', 'telemetry', 'front'],
-  audit: ['base', 'protocol', 'telemetry'],
+  audit: ['base', 'protocol', 'telemetry', 'front'],
   transport: ['base', 'protocol', 'ops', 'telemetry', 'front'],
   app: ['base', 'protocol', 'ops', 'shm', 'telemetry', 'lane', 'pool', 'front', 'transport', 'auth', 'audit'],
   client: ['base', 'protocol'],

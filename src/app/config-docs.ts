@@ -1,5 +1,6 @@
 /** The settings as text: docs/config.md, `relay serve --help`, `relay config print`. All of it comes from config-table.ts. */
 
+import { RATE_KINDS, RATE_SCOPES } from '../front/limits/rate-rules.ts';
 import { BALANCE_STRATEGIES, DEFAULT_BREAKER, DEFAULT_OUTLIER, DEFAULT_SERVICE_CONFIG } from '../lane/services/service-config.ts';
 import { DEFAULT_TOPIC_CONFIG } from '../lane/topic-config.ts';
 import { SLOW_CONSUMER_POLICIES } from '../protocol/types.ts';
@@ -13,11 +14,22 @@ import {
   SETTINGS,
   type SettingName,
 } from './config-table.ts';
-import type { Setting } from './setting.ts';
+import { REDACTED, type Setting } from './setting.ts';
 
-/** A config file that says all of it: what `--config` reads back to the same configuration. */
+/** A config file that says all of it: what `--config` reads back to the same configuration, or, where there are secrets, refuses for want of them. */
 export function renderConfig(config: RelayConfig): string {
-  return `${JSON.stringify(config, null, 2)}\n`;
+  return `${JSON.stringify(redactedConfig(config), null, 2)}\n`;
+}
+
+/** For whatever is printed, logged or kept. */
+export function redactedConfig(config: RelayConfig): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    SETTING_NAMES.map((name) => {
+      const value: unknown = config[name];
+      const isSet = JSON.stringify(value) !== JSON.stringify(settingOf(name).default);
+      return [name, settingOf(name).secret && isSet ? REDACTED : value];
+    }),
+  );
 }
 
 export function renderDefaults(): string {
@@ -47,7 +59,15 @@ export function renderHelp(): string {
 
 export function renderConfigDocs(): string {
   const groups = [...byGroup()].map(([group, names]) => `## ${group}\n\n${names.map(renderSetting).join('\n')}`);
-  return [HEAD, ...groups, crossCheckSection(), topicRuleSection(), serviceRuleSection(), WORKFLOW_SECTION].join('\n');
+  return [
+    HEAD,
+    ...groups,
+    crossCheckSection(),
+    topicRuleSection(),
+    serviceRuleSection(),
+    WORKFLOW_SECTION,
+    RATE_LIMIT_SECTION,
+  ].join('\n');
 }
 
 const HEAD = `# Configuration
@@ -206,6 +226,29 @@ all definitions are told at once, and no name and version may stand twice. A def
 \`\`\`
 `;
 
+const RATE_LIMIT_SECTION = `## Rate limits
+
+\`rateLimits\` is a list. Each entry is a token bucket for everybody of its scope; of each scope and kind there is at most one. All problems of all entries are told at once. What is never refused,
+and what becomes of those who do not heed: [limits](limits.md).
+
+\`\`\`json
+{
+  "rateLimits": [
+    { "scope": "connection", "what": "publish", "perSecond": 50, "burst": 200 },
+    { "scope": "subject", "what": "call", "perSecond": 20 },
+    { "scope": "address", "what": "connect", "perSecond": 2, "burst": 20 }
+  ]
+}
+\`\`\`
+
+| key | |
+|---|---|
+| \`scope\` | Who has a bucket: ${RATE_SCOPES.map((scope) => `\`${scope}\``).join(', ')}. A subject is a token’s \`sub\`; of IPv6 addresses the first 64 bits count. |
+| \`what\` | What is counted: ${RATE_KINDS.map((kind) => `\`${kind}\``).join(', ')}. \`call\` counts START too, \`command\` every command, \`bytes\` the bytes of all commands. |
+| \`perSecond\` | Refill, from 0.001 to 1,000,000,000; fractions are allowed. |
+| \`burst\` | Size of the bucket. Default: \`perSecond\`, rounded up; of \`bytes\` at least \`messageBytesMax\`. |
+`;
+
 function byGroup(): Map<string, SettingName[]> {
   return Map.groupBy(SETTING_NAMES, (name) => SETTINGS[name].group);
 }
@@ -215,7 +258,7 @@ function settingOf(name: SettingName): Setting<unknown> {
 }
 
 function defaultText(value: unknown): string {
-  return Array.isArray(value) ? JSON.stringify(value) : String(value);
+  return value === '' ? 'empty' : Array.isArray(value) ? JSON.stringify(value) : String(value);
 }
 
 /** For a terminal: no links, no code marks. */

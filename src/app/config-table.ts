@@ -14,8 +14,8 @@ import { payloadBytesMaxOf, RECORD_HEADER_BYTES, RING_CAPACITY_BYTES_MAX, RING_C
 import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/log.ts';
 import { autoOrInteger, host, integer, list, path, type Setting, toggle, word } from './setting.ts';
 import { AUDIT_SETTINGS } from './settings/audit.ts';
-import { AUTH_SETTINGS } from './settings/auth.ts';
-import { LIMIT_SETTINGS } from './settings/limits.ts';
+import { AUTH_CHECKS, AUTH_SETTINGS } from './settings/auth.ts';
+import { LIMIT_CHECKS, LIMIT_SETTINGS } from './settings/limits.ts';
 import { TLS_SETTINGS } from './settings/tls.ts';
 
 export const LANES_MAX = 16;
@@ -50,7 +50,7 @@ export const SETTINGS = {
   // ---- listening
   host: host('127.0.0.1', {
     group: LISTENING,
-    what: 'Address that WebSockets and the HTTP API are served on. This release has no authentication, so by default it is open to this machine only; `0.0.0.0` opens it to all.',
+    what: 'Address that WebSockets and the HTTP API are served on; `0.0.0.0` for all of this machine’s. By default only this machine itself reaches it, since without [authentication](authentication.md) whoever does may do everything; with another address the relay starts only if that is configured, or told `--insecure`.',
   }),
   port: integer(8080, [0, 65_535], {
     group: LISTENING,
@@ -58,7 +58,7 @@ export const SETTINGS = {
   }),
   opsHost: host('127.0.0.1', {
     group: LISTENING,
-    what: 'Address of the operators’ door: health, metrics and the ops page. Never meant for the outside.',
+    what: 'Address of the operators’ door: health, metrics, the ops page, revocation. Never meant for the outside; on another address than loopback it wants `opsToken`.',
   }),
   opsPort: integer(8081, [0, 65_535], {
     group: LISTENING,
@@ -541,11 +541,31 @@ export const CROSS_CHECKS: readonly CrossCheck[] = [
     holds: ({ httpBatchMessagesMax, httpPendingMax }) => httpBatchMessagesMax <= httpPendingMax,
   },
   {
+    settings: ['tlsCertFile', 'tlsKeyFile'],
+    must: 'tlsCertFile and tlsKeyFile must be given together',
+    because: 'a certificate is of no use without its key',
+    holds: ({ tlsCertFile, tlsKeyFile }) => (tlsCertFile === '') === (tlsKeyFile === ''),
+  },
+  {
+    settings: ['tlsServerNames', 'tlsCertFile'],
+    must: 'tlsServerNames must not be given without tlsCertFile',
+    because: 'who asks for no name, or another one, gets that',
+    holds: ({ tlsServerNames, tlsCertFile }) => tlsServerNames.length === 0 || tlsCertFile !== '',
+  },
+  {
+    settings: ['tlsPassphraseFile', 'tlsKeyFile'],
+    must: 'tlsPassphraseFile must not be given without tlsKeyFile',
+    because: 'there would be no key to decrypt',
+    holds: ({ tlsPassphraseFile, tlsKeyFile }) => tlsPassphraseFile === '' || tlsKeyFile !== '',
+  },
+  {
     settings: ['drainWindowMs', 'drainDeadlineMs'],
     must: 'drainWindowMs must be at most drainDeadlineMs',
     because: 'clients would be closed before their slot comes',
     holds: ({ drainWindowMs, drainDeadlineMs }) => drainWindowMs <= drainDeadlineMs,
   },
+  ...AUTH_CHECKS,
+  ...LIMIT_CHECKS,
 ];
 
 function isWildcard(address: string): boolean {

@@ -3,9 +3,12 @@
  *
  * Pure: arguments, environment and file access come in. The settings themselves, and what they must be, are in config-table.ts.
  */
+import { checkRateRules } from '../front/limits/rate-rules.ts';
 import { parseServiceRules } from '../lane/services/service-config.ts';
 import { parseTopicRules, type TopicRule } from '../lane/topic-config.ts';
 import { parseDefinitions } from '../lane/workflows/definition.ts';
+import { loadTls } from '../transport/tls-files.ts';
+import { authProblems } from './auth-checks.ts';
 import { renderHelp } from './config-docs.ts';
 import {
   CROSS_CHECKS,
@@ -17,9 +20,9 @@ import {
   SETTINGS,
   type SettingName,
 } from './config-table.ts';
-import type { Setting } from './setting.ts';
+import { REDACTED, type Setting } from './setting.ts';
 
-export { renderConfig, renderConfigDocs, renderDefaults } from './config-docs.ts';
+export { redactedConfig, renderConfig, renderConfigDocs, renderDefaults } from './config-docs.ts';
 export type { RelayConfig, SettingName } from './config-table.ts';
 export { frontOptions, httpOptions, laneOptions } from './part-options.ts';
 
@@ -29,6 +32,8 @@ export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Text of a file; throws if it cannot be read. */
   readonly readFile: (path: string) => string;
+  /** For certificates; default: now. */
+  readonly nowMs?: number;
 }
 
 export interface LoadedConfig {
@@ -50,19 +55,21 @@ const CLIENT_VARIABLES = ['RELAY_URL', 'RELAY_TOKEN'];
 const SERVICE_LINK = /^RELAY_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$/;
 const SERVICE_LINK_VALUE = /^(tcp|udp|sctp):\/\//;
 
+const TLS_SETTING_NAMES = ['tlsCertFile', 'tlsKeyFile', 'tlsPassphraseFile', 'tlsServerNames'] as const;
+
 const NAME_BY_FLAG = new Map(SETTING_NAMES.map((name) => [flagName(name), name]));
 const KNOWN_FLAGS = [...NAME_BY_FLAG.keys(), CONFIG_FLAG, '--help'];
 const NAME_BY_VARIABLE = new Map(SETTING_NAMES.map((name) => [environmentName(name), name]));
 
 export function loadConfig(input: ConfigInput): LoadedConfig {
-  const draft = new Draft();
+  const draft = new Draft(input.readFile);
   const flags = parseFlags(input.argv, draft);
   // Weakest source first: what comes later takes its place.
   const path = flags.configPath ?? input.env[CONFIG_VARIABLE];
   if (path !== undefined && path !== '') applyFile(path, input.readFile, draft);
   applyEnvironment(input.env, draft);
   for (const { name, text, origin } of flags.values) draft.setText(name, text, origin);
-  const config = draft.finish();
+  const config = draft.finish(input.nowMs ?? Date.now());
   return { config, problems: draft.problems, help: flags.help ? renderHelp() : null, origins: draft.origins };
 }
 
@@ -73,6 +80,11 @@ class Draft {
   readonly #values: Record<string, unknown> = { ...DEFAULTS };
   /** Given, but not usable in at least one source: nothing that depends on them can be judged. */
   readonly #invalid = new Set<SettingName>();
+  readonly #readFile: ConfigInput['readFile'];
+
+  constructor(readFile: ConfigInput['readFile']) {
+    this.#readFile = readFile;
+  }
 
   setText(name: SettingName, text: string, origin: string): void {
     this.#set(name, settingOf(name).fromText(text), origin, text);
@@ -87,14 +99,25 @@ class Draft {
     this.#invalid.add(name);
   }
 
-  finish(): RelayConfig | null {
+  finish(nowMs: number): RelayConfig | null {
     const config = this.#values as unknown as RelayConfig;
     this.#checkTopics(config);
     this.#checkServices(config);
     this.#checkWorkflows(config);
+    this.#checkRateLimits(config);
+    this.problems.push(
+      ...authProblems(
+        config,
+        (name) => !this.#invalid.has(name),
+        (name) => this.#originOf(name),
+        this.#readFile,
+      ),
+    );
+    if (!TLS_SETTING_NAMES.some((name) => this.#invalid.has(name)))
+      this.problems.push(...loadTls(config, this.#readFile, nowMs).problems);
     for (const { settings, must, because, holds } of CROSS_CHECKS) {
       if (settings.some((name) => this.#invalid.has(name)) || holds(config)) continue;
-      const facts = settings.map((name) => `${name}=${config[name]} (${this.#originOf(name)})`).join(', ');
+      const facts = settings.map((name) => `${name}=${valueText(name, config[name])} (${this.#originOf(name)})`).join(', ');
       this.problems.push(`${must}: ${because}; got ${facts}`);
     }
     return this.problems.length === 0 ? deepFreeze(config) : null;
@@ -106,7 +129,10 @@ class Draft {
         typeof got === 'string' && SERVICE_LINK_VALUE.test(got)
           ? ' (set by Kubernetes: switch off enableServiceLinks, or rename the Service)'
           : '';
-      this.reject(name, `${origin} must be ${settingOf(name).allowed}, got ${describe(got)}${hint}`);
+      this.reject(
+        name,
+        `${origin} must be ${settingOf(name).allowed}, got ${settingOf(name).secret ? REDACTED : describe(got)}${hint}`,
+      );
       return;
     }
     this.#values[name] = value;
@@ -145,6 +171,12 @@ class Draft {
     this.problems.push(
       `${path} must have at most workflowDefinitionsMax definitions; got ${config.workflows.length}, workflowDefinitionsMax=${config.workflowDefinitionsMax} (${this.#originOf('workflowDefinitionsMax')})`,
     );
+  }
+
+  #checkRateLimits(config: RelayConfig): void {
+    if (this.#invalid.has('rateLimits')) return;
+    const messageBytesMax = this.#invalid.has('messageBytesMax') ? 1 : config.messageBytesMax;
+    this.problems.push(...checkRateRules(config.rateLimits, messageBytesMax, this.origins.get('rateLimits') ?? 'rateLimits'));
   }
 
   #originOf(name: SettingName): string {
@@ -308,6 +340,13 @@ function editDistance(left: string, right: string): number {
 function describe(value: unknown): string {
   const text = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+}
+
+/** A value among the facts of a problem. */
+function valueText(name: SettingName, value: unknown): string {
+  const { secret, default: initial } = settingOf(name);
+  if (secret && JSON.stringify(value) !== JSON.stringify(initial)) return REDACTED;
+  return value === '' || typeof value === 'object' ? describe(value) : String(value);
 }
 
 function deepFreeze<T>(value: T): T {

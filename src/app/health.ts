@@ -1,6 +1,7 @@
 /** Health: live (may go on running) and ready (may get traffic) are different questions. Thread: main. */
 import { LanePool } from '../pool/lane-pool.ts';
 import type { Relay } from './relay.ts';
+import { auditHealth } from './relay-audit.ts';
 
 export interface ComponentHealth {
   readonly name: string;
@@ -22,14 +23,24 @@ export function healthOf(relay: Relay, state: 'new' | 'ready' | 'draining' | 'st
     { name: 'listener', ok: state === 'ready', detail: state === 'ready' ? `port ${relay.port}` : state },
     ...laneHealth(relay),
     ...ringHealth(relay),
+    ...(relay.auth?.health() ?? []),
+    loadHealth(relay),
     {
       name: 'journal',
       ok: true,
       detail: `${relay.front.journal.entryCount} entries, ${relay.front.journal.bytes} bytes, in memory`,
     },
+    ...auditHealth(relay.audit),
   ];
   const ready = components.every((component) => component.ok);
   return { live: state !== 'stopped', ready, started: state !== 'new', state, components };
+}
+
+/** While it refuses new connections it should not be sent any. */
+function loadHealth({ front }: Relay): ComponentHealth {
+  const { level, delayMs, memoryBytes } = front.limits.load;
+  const detail = `level ${level}, event loop ${Math.round(delayMs)} ms late, ${Math.round(memoryBytes / 1_048_576)} MiB resident`;
+  return { name: 'load', ok: level === 0, detail };
 }
 
 /** A ring that is nearly full refuses what comes next: not the time for more traffic. */

@@ -214,7 +214,7 @@ function sum(numbers: readonly number[]): number {
 }
 
 /** package.json is two folders up, from the sources and from dist/server alike. */
-function versionOf(): string {
+export function versionOf(): string {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
   return version;
 }

@@ -3,6 +3,7 @@ import type { FrontOptions } from '../front/front-options.ts';
 import type { HttpGatewayOptions } from '../front/http-gateway.ts';
 import type { LaneOptions } from '../lane/lane-options.ts';
 import { MESSAGE_HEAD_BYTES_MAX, type RelayConfig } from './config-table.ts';
+import { limitOptions } from './limit-options.ts';
 
 export function frontOptions(config: RelayConfig): FrontOptions {
   return {
@@ -23,6 +24,7 @@ export function frontOptions(config: RelayConfig): FrontOptions {
     closeTimeoutMs: config.closeTimeoutMs,
     reconnectJitterMs: config.reconnectJitterMs,
     retryAfterMs: config.retryAfterMs,
+    limits: limitOptions(config),
   };
 }
 

@@ -5,8 +5,10 @@ import { LanePool } from '../pool/lane-pool.ts';
 import type { HistogramValue, MetricReading } from '../telemetry/exposition.ts';
 import type { LatencyCounts } from '../telemetry/latency-counts.ts';
 import { PROCESS_STAGES, STAGE_NAMES } from '../telemetry/stages.ts';
+import { authReadings } from './auth-metrics.ts';
 import { LANE_METRIC_HELP } from './lane-metric-help.ts';
 import type { Relay } from './relay.ts';
+import { auditReadings } from './relay-audit.ts';
 
 const FRONT_HELP: Readonly<Record<string, string>> = {
   connectionsOpened: 'WebSocket connections opened',
@@ -14,6 +16,7 @@ const FRONT_HELP: Readonly<Record<string, string>> = {
   connectionsRefusedLimit: 'Connections refused with 503: connectionsMax',
   connectionsRefusedRate: 'Connections refused with 503: connectRatePerSecond',
   connectionsRefusedDraining: 'Connections refused with 503: shutting down',
+  connectionsRefusedAudit: 'Connections refused with 503: auditOnFailure',
   messagesReceived: 'Relay messages received from clients',
   bytesReceived: 'Bytes of WebSocket messages received',
   messagesMalformed: 'Messages that were no message of the protocol',
@@ -42,6 +45,21 @@ const FRONT_HELP: Readonly<Record<string, string>> = {
   sessionsRevoked: 'Connections closed with 4505',
   denied: 'Commands and HTTP requests answered FORBIDDEN for want of a right, judged by the front: patterns, queries, HTTP',
   heldOverflows: 'Connections closed with 4102: heldBytesMax',
+  connectionsRefusedLoad: 'Connections refused with 503: load level 1 or 2',
+  connectionsRefusedAddressLimit: 'Connections refused with 429: addressConnectionsMax',
+  connectionsRefusedAddressRate: 'Connections refused with 429: rateLimits, connects by address',
+  connectionsRefusedSubjectLimit: 'Connections closed with 4101: subjectConnectionsMax',
+  connectionsRefusedSubjectRate: 'Connections closed with 4102: rateLimits, connects by subject',
+  subjectSubscriptionsRefused: 'SUBSCRIBEs answered LIMIT: subjectSubscriptionsMax',
+  commandsRateLimited: 'Commands and HTTP requests answered RATE_LIMITED: rateLimits',
+  commandsShed: 'Commands answered OVERLOADED: load level 2',
+  messagesDeferred:
+    'WebSocket messages that had to wait in part: commandsPerTurnMax, commandsPerTurnTotalMax, or a token under verification',
+  rateLimitedDisconnected: 'Connections closed with 4102: rateRefusalsMax',
+  floodsDisconnected:
+    'Connections closed with 4102: commandsWaitingBytesMax, commandsWaitingBytesTotalMax, or pings and empty messages many times over commandsPerTurnMax',
+  malformedDisconnected: 'Connections closed with 4500: malformedMax',
+  idlePeersForgotten: 'Subjects and addresses forgotten before their buckets were full again: idlePeersMax',
 };
 
 const HTTP_HELP: Readonly<Record<string, string>> = {
@@ -50,7 +68,7 @@ const HTTP_HELP: Readonly<Record<string, string>> = {
   responses4xx: 'HTTP answers with status 4xx',
   responses5xx: 'HTTP answers with status 5xx',
   timeouts: 'HTTP requests answered 504: httpRequestTimeoutMs',
-  refused: 'HTTP requests answered 503: httpPendingMax, or shutting down',
+  refused: 'HTTP requests answered 503: httpPendingMax, auditOnFailure, or shutting down',
   repliesLate: 'Replies of lanes that came after their request had timed out',
   sessionsLost: "Times the gateway's own session had to be opened again",
   callsCancelled: 'Calls cancelled because their HTTP client hung up or their result was a stream',
@@ -84,12 +102,32 @@ export function relayReadings(relay: Relay): MetricReading[] {
       values: [{ value }],
     });
   }
-  readings.push({
-    name: 'relay_http_bodies_refused_total',
+  readings.push(...serverReadings(relay), ...authReadings(relay.auth), {
+    name: 'relay_ops_refused_total',
     type: 'counter',
-    help: 'Requests answered 503: httpBodiesBytesMax',
-    values: [{ value: relay.httpBodiesRefused }],
+    help: 'Requests to the ops port turned away: no opsToken or another one, or what a web page would have sent',
+    values: [{ value: relay.opsRefused }],
   });
+  const { limits } = relay.front;
+  readings.push({
+    name: 'relay_rate_limit_refusals_total',
+    type: 'counter',
+    help: 'Commands and connects refused, by limit of rateLimits (label `limit`: connection.publish, and so on)',
+    values: [...limits.refusedByLimit].map(([limit, value]) => ({ labels: { limit }, value })),
+  });
+  gauge(
+    readings,
+    'relay_load_level',
+    'Load level: 0 takes everything, 1 no new connections, 2 no new subscriptions and starts',
+    limits.load.level,
+  );
+  gauge(
+    readings,
+    'relay_held_bytes',
+    "Bytes of clients' messages that wait for their turn, or for a decision",
+    relay.front.heldBytes,
+  );
+  gauge(readings, 'relay_limited_peers', 'Subjects and addresses that are known for their limits', limits.peerCount);
   gauge(readings, 'relay_calls_pending', 'CALLs of all connections that wait for their last answer', relay.front.callCount);
   gauge(readings, 'relay_service_instances', 'Service instances of all lanes', relay.front.instanceCount);
   gauge(
@@ -99,6 +137,7 @@ export function relayReadings(relay: Relay): MetricReading[] {
     relay.front.slowSessions(Number.POSITIVE_INFINITY).length,
   );
   gauge(readings, 'relay_journal_bytes', 'Bytes of the workflow journal, in memory', relay.front.journal.bytes);
+  readings.push(...auditReadings(relay.audit));
   gauge(readings, 'relay_http_pending', 'HTTP requests that wait for a lane', relay.gateway.pendingCount);
   gauge(readings, 'relay_process_resident_memory_bytes', 'Resident memory of the process', process.memoryUsage.rss());
   const lanes = Array.from({ length: Math.max(1, relay.laneCount) }, (_, lane) => lane);
@@ -172,6 +211,51 @@ export function relayReadings(relay: Relay): MetricReading[] {
     perLane('relay_lane_heartbeat_age_seconds', 'gauge', 'Time since the last heartbeat seen', (lane) => lane.silentMs / 1_000);
   }
   return readings;
+}
+
+/** What the public port counts itself. */
+function serverReadings({ server, tls }: Relay): MetricReading[] {
+  const counter = (name: string, help: string, value: number): MetricReading => ({
+    name,
+    type: 'counter',
+    help,
+    values: [{ value }],
+  });
+  return [
+    counter('relay_http_bodies_refused_total', 'Requests answered 503: httpBodiesBytesMax', server.httpBodiesRefused),
+    counter('relay_http_bodies_timed_out_total', 'Requests answered 408: httpBodyTimeoutMs', server.httpBodiesTimedOut),
+    counter(
+      'relay_http_malformed_total',
+      'Requests answered 400 for their head: two lengths, and the like',
+      server.requestsMalformed,
+    ),
+    {
+      name: 'relay_http_connections',
+      type: 'gauge',
+      help: 'Connections that are no WebSocket, or not yet',
+      values: [{ value: server.httpConnections }],
+    },
+    counter(
+      'relay_http_connections_refused_total',
+      'Connections closed at once: httpConnectionsMax',
+      server.httpConnectionsRefused,
+    ),
+    counter('relay_origins_refused_total', 'Upgrades and requests answered 403: allowedOrigins', server.originsRefused),
+    {
+      name: 'relay_tls_certificate_expires_seconds',
+      type: 'gauge',
+      help: 'Until the first certificate of a chain ends; by `server_name`, which is empty for the one for everybody. Only with TLS',
+      values: (tls?.expirySeconds() ?? []).map(({ serverName, seconds }) => ({
+        labels: { server_name: serverName },
+        value: seconds,
+      })),
+    },
+    counter(
+      'relay_tls_reloads_failed_total',
+      'Times that new certificates could not be used and the old ones stayed',
+      tls?.failedReloads ?? 0,
+    ),
+  ];
 }
 
 /** Seconds: from what a socket write takes to what nobody waits for. */

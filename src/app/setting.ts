@@ -3,6 +3,7 @@
  *
  * Parsing never throws: `undefined` is "not allowed", and the caller says where the value came from.
  */
+import { isLoopback } from '../base/loopback.ts';
 
 export interface SettingText {
   readonly group: string;
@@ -12,6 +13,8 @@ export interface SettingText {
   readonly atBound?: string;
   /** Where that (or the thing itself) can be seen: names of relay-metrics.ts. */
   readonly metrics?: readonly string[];
+  /** Its value is never printed: not by `relay config print`, not in a problem's text. */
+  readonly secret?: true;
 }
 
 export interface Setting<T> extends SettingText {
@@ -25,6 +28,10 @@ export interface Setting<T> extends SettingText {
   /** From the config file. */
   readonly fromJson: (value: unknown) => T | undefined;
 }
+
+/** What stands in the place of a secret. No setting takes it for a value: a printed configuration that is read back says what is missing. */
+export const REDACTED = '[redacted]';
+const CONTROL_CHARACTER = /\p{Cc}/u;
 
 export type Bounds = readonly [min: number, max: number];
 
@@ -84,6 +91,66 @@ export function path(initial: string, text: SettingText): Setting<string> {
   const fromJson = (value: unknown): string | undefined =>
     typeof value === 'string' && value.length <= 4_096 && !value.includes('\0') ? value : undefined;
   return { ...text, default: initial, allowed: 'the path of a file, or empty', isSwitch: false, fromJson, fromText: fromJson };
+}
+
+/** Any text on one line, of so many characters. What the text must be is said by `what`. */
+export function text(
+  initial: string,
+  [min, max]: Bounds,
+  { orEmpty, ...words }: SettingText & { readonly orEmpty?: true },
+): Setting<string> {
+  const fromJson = (value: unknown): string | undefined => {
+    if (typeof value !== 'string' || CONTROL_CHARACTER.test(value) || value === REDACTED) return undefined;
+    return (orEmpty && value === '') || (value.length >= min && value.length <= max) ? value : undefined;
+  };
+  const allowed = `a text of ${min} to ${max} characters${orEmpty ? ', or empty' : ''}`;
+  return { ...words, default: initial, allowed, isSwitch: false, fromJson, fromText: fromJson };
+}
+
+export const BEARER_TOKEN = 'a token of 16 to 512 visible ASCII characters';
+/** What can stand in an Authorization header, and is too long to be guessed. */
+export function isBearerToken(value: unknown): value is string {
+  return typeof value === 'string' && /^[\x21-\x7e]{16,512}$/.test(value) && value !== REDACTED;
+}
+
+/** Empty for none. */
+export function bearerToken(words: SettingText): Setting<string> {
+  const fromJson = (value: unknown): string | undefined => (value === '' || isBearerToken(value) ? value : undefined);
+  return {
+    ...words,
+    secret: true,
+    default: '',
+    allowed: `${BEARER_TOKEN}, or empty`,
+    isSwitch: false,
+    fromJson,
+    fromText: fromJson,
+  };
+}
+
+/** Of an HTTP service, or empty for none. Without TLS only on this machine: whoever sits in between could answer in its place. */
+export function webAddress(initial: string, words: SettingText): Setting<string> {
+  const fromJson = (value: unknown): string | undefined => {
+    if (value === '') return '';
+    const url = typeof value === 'string' && value.length <= 2_048 ? URL.parse(value) : null;
+    if (url === null || url.username !== '' || url.password !== '' || url.hash !== '') return undefined;
+    return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname)) ? url.href : undefined;
+  };
+  const allowed = 'an https:// address, an http:// one of this machine (loopback), or empty';
+  return { ...words, default: initial, allowed, isSwitch: false, fromJson, fromText: fromJson };
+}
+
+/** A map or null, in text form as JSON. What stands in it is checked where the other settings are known. */
+export function optionalMap(allowed: string, words: SettingText): Setting<Readonly<Record<string, unknown>> | null> {
+  const fromJson = (value: unknown): Readonly<Record<string, unknown>> | null | undefined =>
+    typeof value === 'object' && !Array.isArray(value) ? (value as Record<string, unknown> | null) : undefined;
+  const fromText = (value: string): Readonly<Record<string, unknown>> | null | undefined => {
+    try {
+      return fromJson(JSON.parse(value));
+    } catch {
+      return undefined;
+    }
+  };
+  return { ...words, default: null, allowed, isSwitch: false, fromJson, fromText };
 }
 
 /** A list, in text form as JSON. What stands in it is checked where the other settings are known. */

@@ -1,10 +1,10 @@
 /** `relay config check|print|document`: the configuration, without starting anything. */
 import { readFileSync } from 'node:fs';
-import { loadConfig, renderConfigDocs, renderDefaults } from '../app/config.ts';
+import { loadConfig, renderConfig, renderConfigDocs, renderDefaults } from '../app/config.ts';
 
 const USAGE = `usage:
   relay config check [flags of relay serve]   say all that is wrong, or that nothing is
-  relay config print [flags of relay serve]   the complete configuration as JSON
+  relay config print [flags of relay serve]   the complete configuration as JSON, without its secrets
   relay config defaults                       every default as JSON
   relay config document                       the reference, in Markdown
 `;
@@ -25,7 +25,7 @@ export async function config(argv: string[]): Promise<number> {
         process.stderr.write(`invalid configuration:\n${loaded.problems.map((problem) => `  ${problem}\n`).join('')}`);
         return 2;
       }
-      process.stdout.write(action === 'check' ? 'the configuration is valid\n' : `${JSON.stringify(loaded.config, null, 2)}\n`);
+      process.stdout.write(action === 'check' ? 'the configuration is valid\n' : renderConfig(loaded.config));
       return 0;
     }
     default:

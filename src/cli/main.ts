@@ -20,12 +20,15 @@ const COMMANDS: Readonly<
     about: 'define, start, watch and steer workflows',
     load: async () => (await import('./workflow.ts')).workflowCommand,
   },
+  token: { about: 'make, look at and try tokens and keys', load: async () => (await import('./token.ts')).tokenCommand },
+  revoke: { about: 'take tokens back, at a running relay', load: async () => (await import('./revoke.ts')).revokeCommand },
   top: { about: 'watch a running relay in the terminal', load: async () => (await import('./top.ts')).top },
   bench: { about: 'open-loop load generator', load: async () => (await import('./bench/command.ts')).benchCommand },
   doctor: {
     about: 'check this machine and, with --url, a running relay',
     load: async () => (await import('./doctor.ts')).doctor,
   },
+  audit: { about: 'verify or show an audit log', load: async () => (await import('./audit.ts')).audit },
   config: { about: 'check, print or document the configuration', load: async () => (await import('./config.ts')).config },
 };
 

@@ -1,13 +1,19 @@
 /** `relay serve`: runs a relay until SIGTERM or SIGINT, then drains it. Thread: main. */
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
+import { logAuthEvent, startWarnings } from '../app/auth-log.ts';
 import { loadConfig } from '../app/config.ts';
 import { Relay } from '../app/relay.ts';
+import type { TlsEvent } from '../app/relay-tls.ts';
 import { leaveOutStacks } from '../protocol/errors.ts';
-import { createLog } from '../telemetry/log.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
 
 export async function serve(argv: string[]): Promise<number> {
-  const { config, problems, help } = loadConfig({ argv, env: process.env, readFile: (path) => readFileSync(path, 'utf8') });
+  const { config, problems, help, origins } = loadConfig({
+    argv,
+    env: process.env,
+    readFile: (path) => readFileSync(path, 'utf8'),
+  });
   if (help !== null) {
     process.stdout.write(help);
     return 0;
@@ -27,16 +33,27 @@ export async function serve(argv: string[]): Promise<number> {
   process.on('SIGTERM', onEarlySignal);
   process.on('SIGINT', onEarlySignal);
   log.debug('starting', { node: process.version, process: process.pid });
-  const relay = new Relay(config, {
-    onLaneEvent: (event) => {
-      if (event.kind === 'lost') log.error('lane lost', { lane: event.lane, cause: event.cause });
-      else log.warn('lane replaced', { lane: event.lane, afterMs: Math.round(event.afterMs) });
-    },
-    onLogFailure: (path, error) => log.error('a log file cannot be written and is given up', { path, cause: error.message }),
-    // A line per connection would be most of a busy relay's log, and asking for an address costs more than a small send.
-    ...(config.logLevel === 'debug' ? { onSession: ({ kind, ...facts }) => log.debug(`connection ${kind}`, facts) } : {}),
-  });
+  for (const warning of startWarnings(config)) log.warn(warning);
+  let relay: Relay;
   try {
+    relay = new Relay(config, {
+      onLaneEvent: (event) => {
+        if (event.kind === 'lost') log.error('lane lost', { lane: event.lane, cause: event.cause });
+        else log.warn('lane replaced', { lane: event.lane, afterMs: Math.round(event.afterMs) });
+      },
+      onLoadChange: ({ from, to, delayMs, memoryBytes }) => {
+        const facts = { from, to, delayMs, memoryMb: Math.round(memoryBytes / 1_048_576) };
+        if (to > from) log.warn('load level rises: new work is refused', facts);
+        else log.info('load level falls', facts);
+      },
+      onLogFailure: (path, error) => log.error('a log file cannot be written and is given up', { path, cause: error.message }),
+      onAuditNotice: (level, text, facts) => log[level](text, facts),
+      configOrigins: origins,
+      onAuthEvent: (event) => logAuthEvent(log, event),
+      onTls: (event) => logTls(log, event),
+      // A line per connection would be most of a busy relay's log, and asking for an address costs more than a small send.
+      ...(config.logLevel === 'debug' ? { onSession: ({ kind, ...facts }) => log.debug(`connection ${kind}`, facts) } : {}),
+    });
     await relay.start();
   } catch (error) {
     process.stderr.write(`relay: ${(error as Error).message}\n`);
@@ -62,10 +79,35 @@ export async function serve(argv: string[]): Promise<number> {
     process.on('SIGINT', onSignal);
     process.off('SIGTERM', onEarlySignal);
     process.off('SIGINT', onEarlySignal);
+    process.on('SIGHUP', () => {
+      void relay.reload().then((problems) => {
+        if (problems.length === 0) log.info('reloaded', { signal: 'SIGHUP' });
+        else log.error('reloaded in part: what is not valid was not taken over', { problems });
+      });
+    });
     // Only now: who reads this line may send a signal at once.
     const lanes = relay.laneCount === 0 ? 'lanes inline' : `${relay.laneCount} ${relay.laneCount === 1 ? 'lane' : 'lanes'}`;
-    log.info(`listening on ws://${config.host}:${relay.port}/v1/connect`, { lanes });
+    log.info(`listening on ${relay.url}`, { lanes });
     if (relay.opsPort !== 0)
       log.info(`ops on http://${config.opsHost}:${relay.opsPort}`, { paths: '/ops/ /livez /readyz /metrics' });
   });
+}
+
+function logTls(log: Log, event: TlsEvent): void {
+  switch (event.kind) {
+    case 'expiring':
+      log.warn('a certificate ends soon', { problem: event.problem });
+      return;
+    case 'replaced':
+      log.info('certificates replaced: new connections get them', { files: event.files });
+      return;
+    case 'unchanged':
+      log.info('certificates read again: nothing has changed');
+      return;
+    case 'refused':
+      log.error('new certificates cannot be used, the old ones stay', { problems: event.problems });
+      return;
+    default:
+      event satisfies never;
+  }
 }

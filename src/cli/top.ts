@@ -7,17 +7,17 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LATENCY_WINDOWS, type LatencyWindow, type OpsState } from '../ops/ops-state.ts';
 import { type Flag, integerFlag, parse } from './flags.ts';
+import { askOps, opsUrl, refusalOf } from './ops-request.ts';
 import { renderFrame } from './top-frame.ts';
 
 const FLAGS: Readonly<Record<string, Flag>> = {
-  ops: { type: 'string', default: 'http://127.0.0.1:8081', about: "the relay's ops port" },
+  ops: { type: 'string', default: 'http://127.0.0.1:8081', about: "the relay's ops port; RELAY_OPS_TOKEN has its token" },
   'interval-ms': { type: 'string', default: '1000', about: 'time between two looks, 100 at least' },
   window: { type: 'string', default: '10s', about: `latency over ${LATENCY_WINDOWS.join(', ')}` },
   once: { type: 'boolean', about: 'one frame as plain text, then end' },
   json: { type: 'boolean', about: 'the state itself, one line of JSON per look' },
 };
 const INTERVAL_MS_MIN = 100;
-const TIMEOUT_MS = 3_000;
 
 const ESCAPE = '\x1b[';
 const ENTER = `${ESCAPE}?1049h${ESCAPE}?25l`;
@@ -58,24 +58,15 @@ export async function top(argv: string[]): Promise<number> {
 
 /** `--ops` may be the ops port, or the page on it as it stands in a browser's address line. */
 function stateUrl(text: string): URL {
-  const url = URL.parse(/^https?:\/\//.test(text) ? text : `http://${text}`);
-  if (url === null) throw new Error(`--ops must be an address like http://127.0.0.1:8081, got '${text}'`);
+  const url = opsUrl(text, '--ops');
   url.pathname = `${url.pathname.replace(/\/(ops\/?(state)?)?$/, '')}/ops/state`;
   return url;
 }
 
 async function ask(url: URL): Promise<OpsState> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch((error: Error) => {
-    throw new Error(error.name === 'TimeoutError' ? `no answer for ${TIMEOUT_MS / 1_000} s` : causeOf(error));
-  });
-  if (!response.ok) throw new Error(`it answers ${response.status}`);
-  return (await response.json()) as OpsState;
-}
-
-/** fetch hides what happened behind "fetch failed". */
-function causeOf(error: Error): string {
-  const { cause } = error;
-  return cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? cause.message) : error.message;
+  const asked = await askOps(url);
+  if (asked.status !== 200) throw new Error(refusalOf(asked));
+  return JSON.parse(asked.text) as OpsState;
 }
 
 function failed(url: URL, error: unknown): number {

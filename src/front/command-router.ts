@@ -50,18 +50,26 @@ export class CommandRouter {
         if (isSubscribe) this.#checkSubscriptionCount(session, header, bytes);
         if (kind === NameKind.PATTERN) this.#patterns.forward(session, header, bytes, start);
         else this.#forward(session, header, bytes, start);
-        if (isSubscribe) session.subscribesPending++;
+        if (isSubscribe) {
+          session.subscribesPending++;
+          session.limits?.countSubscriptions(1);
+        }
         return;
       }
       case MessageType.CALL:
+        if (this.#front.limits.options.shedding.calls) this.#shed(session);
         this.#call(session, header, bytes, start);
+        return;
+      case MessageType.START:
+        this.#shed(session);
+        this.#nameOnly(header, bytes);
+        this.#forward(session, header, bytes, start);
         return;
       case MessageType.CANCEL:
       case MessageType.CREDIT:
       case MessageType.REGISTER:
       case MessageType.DEREGISTER:
       case MessageType.HEARTBEAT:
-      case MessageType.START:
       case MessageType.DEFINE:
         this.#nameOnly(header, bytes);
         this.#forward(session, header, bytes, start);
@@ -185,10 +193,30 @@ export class CommandRouter {
   }
 
   #checkSubscriptionCount(session: Session, header: MessageHeader, bytes: Uint8Array): void {
-    const { options, hub, metrics } = this.#front;
+    const { options, hub, metrics, limits } = this.#front;
     const { subscriptionsMax } = options;
-    if (session.members.length + session.subscribesPending < subscriptionsMax || hub.isIn(session, bytes, header)) return;
-    metrics.subscriptionsRefused++;
-    throw new RelayError('LIMIT', 'the session has all the subscriptions it may have', { subscriptionsMax });
+    const { subjectSubscriptionsMax } = limits.options;
+    const ofSubject = session.limits?.subject?.subscriptions ?? 0;
+    const isSessionFull = session.members.length + session.subscribesPending >= subscriptionsMax;
+    const isSubjectFull = subjectSubscriptionsMax > 0 && ofSubject >= subjectSubscriptionsMax;
+    // What it has already takes nothing more, whatever is full.
+    if ((!isSessionFull && !isSubjectFull && limits.load.level < 2) || hub.isIn(session, bytes, header)) return;
+    this.#shed(session);
+    if (isSessionFull) {
+      metrics.subscriptionsRefused++;
+      throw new RelayError('LIMIT', 'the session has all the subscriptions it may have', { subscriptionsMax });
+    }
+    if (!isSubjectFull) return; // One of the relay's own sessions.
+    metrics.subjectSubscriptionsRefused++;
+    throw new RelayError('LIMIT', 'the subject has all the subscriptions it may have', { subjectSubscriptionsMax });
+  }
+
+  /** New work while the relay has too much of it; its own parts go on. */
+  #shed(session: Session): void {
+    const { limits, metrics } = this.#front;
+    if (limits.load.level < 2 || session.internal) return;
+    metrics.commandsShed++;
+    const { retryAfterMs } = limits.options.shedding;
+    throw new RelayError('OVERLOADED', 'the relay takes nothing new now', { retryAfterMs });
   }
 }

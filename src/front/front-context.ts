@@ -17,11 +17,13 @@ import type { DropLedger, FrontMetrics } from './front-metrics.ts';
 import type { FrontOptions } from './front-options.ts';
 import type { Hub } from './hub.ts';
 import { LaneQueries } from './lane-queries.ts';
+import type { FrontLimits } from './limits/front-limits.ts';
+import type { Turns } from './limits/turns.ts';
 import { PatternRegistry } from './pattern-registry.ts';
 import type { Journal } from './ports.ts';
 import { Registrations } from './registrations.ts';
 import type { SecurityEvent } from './security-events.ts';
-import type { Session } from './session.ts';
+import { CLOSED, type Session } from './session.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -39,12 +41,16 @@ export class FrontContext {
   readonly queries = new LaneQueries();
   readonly latencies: FrontLatencies = frontLatencies();
   readonly registrations: Registrations;
+  readonly limits: FrontLimits;
+  readonly turns: Turns;
   /** Monotonic time of the last tick: exact enough for timeouts, free to read per message. */
   coarseNowMs: number;
   /** For the audit log; null without one. */
   onSecurity: ((event: SecurityEvent) => void) | null = null;
   /** Stamp of the WebSocket message whose commands are being handled. */
   receivedUs = 0;
+  /** Monotonic time of the same; read where rates are configured, which the coarse one would make steps of. */
+  receivedMs = 0;
 
   constructor(
     options: FrontOptions,
@@ -54,6 +60,8 @@ export class FrontContext {
     journal: Journal,
     metrics: FrontMetrics,
     ledger: DropLedger,
+    limits: FrontLimits,
+    turns: Turns,
   ) {
     this.options = options;
     this.clock = clock;
@@ -62,6 +70,8 @@ export class FrontContext {
     this.journal = journal;
     this.metrics = metrics;
     this.ledger = ledger;
+    this.limits = limits;
+    this.turns = turns;
     this.patterns = new PatternRegistry(lanes.count);
     this.calls = new CallLedger();
     this.registrations = new Registrations(lanes.count);
@@ -71,6 +81,7 @@ export class FrontContext {
   // ---- answers
 
   sendError(session: Session, id: number, error: RelayError): void {
+    if (session.state.name === 'departing') return;
     this.hub.sendNow(session, this.errorFrame(id, error));
   }
 
@@ -87,6 +98,7 @@ export class FrontContext {
   }
 
   reply(session: Session, type: number, id: number, ...rest: readonly unknown[]): void {
+    if (session.state.name === 'departing') return;
     this.hub.sendNow(session, packMessage(type, id, ...rest));
   }
 
@@ -126,9 +138,19 @@ export class FrontContext {
     if (state === 'closing' || state === 'closed') return;
     const { code, text } = CLOSE_CODES[name];
     const abrupt = code >= 4000 && code < 4100;
+    if (state === 'departing') return this.end(session, abrupt);
+    this.hub.flushBeforeClose(session);
     session.state = { name: 'closing', deadlineMs: this.coarseNowMs + this.options.closeTimeoutMs };
     this.retire(session, name === 'SLOW_CONSUMER' ? 'disconnect' : 'closed', abrupt);
     session.connection.close(code, closeReason(text, facts));
+  }
+
+  /** Its connection is gone, and nothing is left to be done for it. `abrupt`: null where everybody has forgotten it before. */
+  end(session: Session, abrupt: boolean | null): void {
+    session.state = CLOSED;
+    this.sessions.delete(session.number);
+    if (abrupt !== null) this.retire(session, 'closed', abrupt);
+    this.limits.closed(session, this.coarseNowMs);
   }
 
   /** Everybody forgets the session. `abrupt`: presence keeps its place for the grace time. */
@@ -137,6 +159,7 @@ export class FrontContext {
     this.calls.forget(session.number);
     this.queries.forget(session.number);
     this.registrations.forget(session.number);
+    this.turns.forget(session);
     this.hub.leaveAll(session, reason);
     for (let lane = 0; lane < this.lanes.count; lane++) {
       if ((session.lanesKnown & (1 << lane)) === 0) continue;

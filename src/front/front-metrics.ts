@@ -6,6 +6,13 @@ export class FrontMetrics {
   connectionsRefusedLimit = 0;
   connectionsRefusedRate = 0;
   connectionsRefusedDraining = 0;
+  connectionsRefusedLoad = 0;
+  connectionsRefusedAddressLimit = 0;
+  connectionsRefusedAddressRate = 0;
+  /** After the upgrade, when they have said who they are: closed with 4101, 4102. */
+  connectionsRefusedSubjectLimit = 0;
+  connectionsRefusedSubjectRate = 0;
+  connectionsRefusedAudit = 0;
   messagesReceived = 0;
   bytesReceived = 0;
   messagesMalformed = 0;
@@ -18,6 +25,20 @@ export class FrontMetrics {
   subscriptionsRefused = 0;
   /** CALLs answered LIMIT: callsPendingMax. */
   callsRefused = 0;
+  /** SUBSCRIBEs answered LIMIT: subjectSubscriptionsMax. */
+  subjectSubscriptionsRefused = 0;
+  /** Answered RATE_LIMITED. */
+  commandsRateLimited = 0;
+  /** Answered OVERLOADED because of the load level. */
+  commandsShed = 0;
+  /** WebSocket messages of which something had to wait for a later turn. */
+  messagesDeferred = 0;
+  /** Connections closed with 4102: refused too often, too much waiting. */
+  rateLimitedDisconnected = 0;
+  floodsDisconnected = 0;
+  /** Connections closed with 4500: malformedMax. */
+  malformedDisconnected = 0;
+  idlePeersForgotten = 0;
   errorsSent = 0;
   /** MESSAGEs and EVENTs handed to connections or their queues. */
   deliveries = 0;

@@ -1,5 +1,6 @@
 import type { AdmissionOptions } from './admission.ts';
 import type { HubOptions } from './hub.ts';
+import type { LimitOptions } from './limits/limit-options.ts';
 
 /** What the front is told once. Every bound is answered with a code when it is reached, and counted. */
 export interface FrontOptions extends AdmissionOptions, HubOptions {
@@ -27,6 +28,9 @@ export interface FrontOptions extends AdmissionOptions, HubOptions {
   readonly reconnectJitterMs: number;
   /** Told to clients with OVERLOADED and LANE_RESTARTED. */
   readonly retryAfterMs: number;
+  readonly limits: LimitOptions;
+  /** Runs a step at the end of this turn of the event loop, never inside the caller. Default: setImmediate. */
+  readonly schedule?: (step: () => void) => void;
 }
 
 export interface DrainPlan {

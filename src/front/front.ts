@@ -20,15 +20,19 @@ import { CommandRouter } from './command-router.ts';
 import { FrontContext } from './front-context.ts';
 import { DropLedger, FrontMetrics } from './front-metrics.ts';
 import type { DrainPlan, FrontOptions } from './front-options.ts';
-import type { HeldMessages } from './held-messages.ts';
 import { Hub, type Member } from './hub.ts';
 import { LaneAgents } from './lane-agents.ts';
 import { LaneRecords } from './lane-records.ts';
+import { FrontLimits } from './limits/front-limits.ts';
+import type { HeldMessages } from './limits/held-messages.ts';
+import type { LoadChange, LoadSample } from './limits/load-shedding.ts';
+import { Offences } from './limits/offences.ts';
+import { Turns } from './limits/turns.ts';
 import { MemoryJournal } from './memory-journal.ts';
 import { PatternCommands } from './pattern-commands.ts';
 import type { Connection, Identity, Journal } from './ports.ts';
 import type { SecurityEvent } from './security-events.ts';
-import { CLOSED, LEAVING, OPEN, Session } from './session.ts';
+import { LEAVING, OPEN, Session } from './session.ts';
 import { expiryOf, type FrontSecurity, SessionSecurity } from './session-security.ts';
 
 const FEATURES = ['history', 'presence', 'patterns', 'idempotency', 'groups', 'services', 'workflows'];
@@ -56,17 +60,26 @@ const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 /** Sessions whose timeouts one tick looks at, at least; and ticks in which all are looked at. */
 const SESSIONS_PER_TICK_MIN = 1_000;
 const TICKS_PER_ROUND = 10;
+/** What a message that is none counts for: it costs an answer, and brings nothing. */
+const MALFORMED_COMMANDS = 2;
 
 export class Front {
   readonly metrics = new FrontMetrics();
   readonly ledger = new DropLedger();
   /** Asked for by a log at level debug; null otherwise, since an address costs more than a small send. */
   onSession: ((event: SessionEvent) => void) | null = null;
+  /** The relay begins or ceases to refuse new work. */
+  onLoadChange: ((change: LoadChange) => void) | null = null;
+  /** What clients may do, and have done: metrics and the HTTP gateway look at it. */
+  readonly limits: FrontLimits;
+  /** Nobody new may come in, since nothing could be written down about it. Set by app/. */
+  isAuditBlocked: () => boolean = () => false;
   readonly #front: FrontContext;
   readonly #security: SessionSecurity;
   readonly #router: CommandRouter;
   readonly #records: LaneRecords;
   readonly #gate: AdmissionGate;
+  readonly #offences: Offences;
   readonly #header = new MessageHeader();
   #connectionCount = 0;
   #nextSession = 1;
@@ -94,16 +107,24 @@ export class Front {
       nowMs: () => this.#front.coarseNowMs,
     };
     const hub = new Hub(options, events, this.metrics, this.ledger);
-    this.#front = new FrontContext(options, clock, lanes, hub, journal, this.metrics, this.ledger);
+    this.limits = new FrontLimits(options.limits, options.messageBytesMax, this.metrics, clock.monotonicMs());
+    const turns = new Turns(
+      { ...options.limits, heldBytesMax: options.heldBytesMax },
+      options.schedule ?? ((step) => void setImmediate(step)),
+      (session, held) => this.#handleHeld(session, held),
+      () => this.#endHandling(),
+    );
+    this.#front = new FrontContext(options, clock, lanes, hub, journal, this.metrics, this.ledger, this.limits, turns);
+    this.#offences = new Offences(this.#front);
     this.#timeoutRound = this.#front.sessions.values();
-    this.#security = new SessionSecurity(this.#front, security, (session, held) => this.#release(session, held));
+    this.#security = new SessionSecurity(this.#front, security);
     const patterns = new PatternCommands(this.#front, this.#security);
     this.#router = new CommandRouter(this.#front, patterns, this.#security);
     const agents = new LaneAgents(lanes, options.messageBytesMax, (connection) => this.open(connection, true));
     this.#records = new LaneRecords(this.#front, this.#router, patterns, agents, this.#security, (agent) =>
       this.onClose(agent, 1006),
     );
-    this.#gate = new AdmissionGate(options, this.metrics, this.#front.coarseNowMs);
+    this.#gate = new AdmissionGate(options, this.metrics, this.#front.coarseNowMs, this.limits);
   }
 
   /** Where the lanes' records go. */
@@ -153,6 +174,10 @@ export class Front {
   get journal(): Journal {
     return this.#front.journal;
   }
+  /** Bytes of clients' messages that wait for their turn, or for a decision. */
+  get heldBytes(): number {
+    return this.#front.turns.heldBytes;
+  }
   get isDraining(): boolean {
     return this.#drain !== null;
   }
@@ -162,9 +187,11 @@ export class Front {
 
   // ---- connections (called by the transport)
 
-  /** Before the upgrade. `upgrading`: upgrades let through that have not opened yet. */
-  admit(upgrading = 0): Admission {
-    return this.#gate.admit(this.#connectionCount + upgrading, this.isDraining, this.#front.clock.monotonicMs());
+  /** Before the upgrade. `address`: who asks; `upgrading`: upgrades let through that have not opened yet. */
+  admit(address = '', upgrading = 0): Admission {
+    const nowMs = this.#front.clock.monotonicMs();
+    const connectionCount = this.#connectionCount + upgrading;
+    return this.#gate.admit(connectionCount, this.isDraining, nowMs, address, this.isAuditBlocked());
   }
 
   open(connection: Connection, internal = false): Session {
@@ -185,6 +212,7 @@ export class Front {
     if (!internal) {
       this.#connectionCount++;
       this.metrics.connectionsOpened++;
+      this.limits.opened(session, this.#front.clock.monotonicMs());
       this.onSession?.({ kind: 'opened', session: number, address: connection.remoteAddress });
       this.#front.onSecurity?.({
         kind: 'connected',
@@ -198,8 +226,7 @@ export class Front {
 
   /** Hot. One WebSocket message: one or more relay messages back to back. `bytes` need not outlive the call. */
   onMessage(session: Session, bytes: Uint8Array, isBinary: boolean): void {
-    const state = session.state.name;
-    if (state === 'closing' || state === 'closed') return;
+    if (session.hasEnded) return;
     session.lastSeenMs = this.#front.coarseNowMs;
     this.metrics.bytesReceived += bytes.length;
     if (!isBinary) return this.#front.close(session, 'TEXT_MESSAGE');
@@ -208,53 +235,75 @@ export class Front {
       this.metrics.messagesOversized++;
       return this.#front.close(session, 'OVERSIZED', { bytes: bytes.length, messageBytesMax });
     }
-    if (session.held !== null) return this.#hold(session, session.held, bytes);
-    this.#commands(session, bytes);
-    this.#front.lanes.flush();
-  }
-
-  /** Hot. One relay message after the other, until the session is closed or must wait. */
-  #commands(session: Session, bytes: Uint8Array): void {
-    const header = this.#header;
-    this.#front.receivedUs = this.#front.clock.stampUs();
+    if (bytes.length === 0) return this.#offences.trifle(session);
+    const stampUs = this.#front.clock.stampUs();
+    this.#front.turns.enter(session);
     let at = 0;
-    while (at < bytes.length) {
-      this.metrics.messagesReceived++;
-      let end = 0;
-      if (scanMessage(bytes, at, bytes.length, header)) {
-        end = header.end; // The command may use the header for others.
-        this.#command(session, header, bytes, at);
-      } else if (this.#onFault(session, header)) end = header.end;
-      else return;
-      at = end;
-      if (session.held !== null) {
-        if (at < bytes.length) this.#hold(session, session.held, bytes.subarray(at));
-        return;
-      }
-      if (!session.isLive) return;
+    if (session.held === null) {
+      this.#beginHandling(stampUs);
+      at = this.#handle(session, bytes, 0, bytes.length);
+      this.#endHandling();
     }
+    if (at < bytes.length) this.#hold(session, bytes, at, stampUs);
   }
 
-  #hold(session: Session, held: HeldMessages, bytes: Uint8Array): void {
-    const { heldBytesMax } = this.#front.options;
-    if (held.bytes + bytes.length <= heldBytesMax) return held.add(bytes);
-    this.metrics.heldOverflows++;
-    this.#front.close(session, 'RATE_LIMITED', { heldBytesMax, retryAfterMs: this.#front.options.reconnectJitterMs });
+  #beginHandling(stampUs: number): void {
+    this.#front.receivedUs = stampUs;
+    if (this.limits.usesRates) this.#front.receivedMs = this.#front.clock.monotonicMs();
+    this.#front.hub.collect();
   }
 
-  /** What was held is handled now; what must wait again, waits in front of what comes later. */
-  #release(session: Session, { chunks }: HeldMessages): void {
-    for (const chunk of chunks) {
-      if (session.held !== null) this.#hold(session, session.held, chunk);
-      else if (session.isLive) this.#commands(session, chunk);
-    }
+  #endHandling(): void {
+    this.#front.hub.sendCollected();
     this.#front.lanes.flush();
+  }
+
+  /** Hot. One relay message of `bytes[at, end)` after the other, as far as the session's turn goes: where it stopped. `end` too where the session has ended. */
+  #handle(session: Session, bytes: Uint8Array, at: number, end: number): number {
+    const header = this.#header;
+    const { turns } = this.#front;
+    while (at < end) {
+      if (!turns.mayHandle(session)) return at;
+      this.metrics.messagesReceived++;
+      if (scanMessage(bytes, at, end, header)) {
+        const start = at;
+        at = header.end; // The command may use the header for others.
+        turns.spend(session, 1);
+        this.#command(session, header, bytes, start);
+        if (session.hasEnded) return end;
+      } else {
+        at = header.end;
+        turns.spend(session, MALFORMED_COMMANDS);
+        if (!this.#onFault(session, header)) return end;
+      }
+    }
+    return at;
+  }
+
+  /** What was kept, in order, as far as the session's turn goes. */
+  #handleHeld(session: Session, held: HeldMessages): void {
+    const { turns } = this.#front;
+    while (!held.isEmpty && turns.mayHandle(session)) {
+      this.#beginHandling(held.firstStampUs);
+      const at = this.#handle(session, held.memory, held.firstStart, held.firstEnd);
+      if (session.held !== held) return; // It was closed.
+      turns.advance(held, at);
+    }
+    const { state } = session;
+    if (held.isEmpty && state.name === 'departing') this.#front.end(session, state.closeCode !== 1000);
+  }
+
+  /** For a later turn, or until a decision is there. */
+  #hold(session: Session, bytes: Uint8Array, at: number, stampUs: number): void {
+    const bound = this.#front.turns.hold(session, bytes, at, bytes.length, stampUs);
+    if (bound !== null) return this.#offences.overflow(session, bound);
+    this.metrics.messagesDeferred++;
   }
 
   /** The answer to a ping of ours. */
   onPong(session: Session): void {
     session.lastSeenMs = this.#front.coarseNowMs;
-    if (session.pingSentUs === 0) return; // Unasked, which is legal.
+    if (session.pingSentUs === 0) return this.#offences.trifle(session); // Unasked, which is legal.
     this.#front.latencies.clientRoundTrip.record(elapsedUs(session.pingSentUs, this.#front.clock.stampUs()));
     session.pingSentUs = 0;
   }
@@ -262,6 +311,7 @@ export class Front {
   /** A ping of the client's; the transport has answered it. */
   onPing(session: Session): void {
     session.lastSeenMs = this.#front.coarseNowMs;
+    this.#offences.trifle(session);
   }
 
   onDrain(session: Session): void {
@@ -271,17 +321,18 @@ export class Front {
 
   /** The connection is gone; `code` as the WebSocket says it (1006: without a handshake). */
   onClose(session: Session, code: number): void {
-    if (session.state.name === 'closed') return;
-    const wasLive = session.state.name !== 'closing';
-    session.state = CLOSED;
-    this.#front.sessions.delete(session.number);
+    const { name } = session.state;
+    if (name === 'closed' || name === 'departing') return;
     if (!session.internal) {
       this.#connectionCount--;
       this.metrics.connectionsClosed++;
       this.onSession?.({ kind: 'closed', session: session.number, client: session.client ?? session.id, code });
       this.#front.onSecurity?.({ kind: 'disconnected', session: session.number, code });
     }
-    if (wasLive) this.#front.retire(session, 'closed', code !== 1000);
+    if (session.isLive && session.held !== null && !session.held.isBlocked) {
+      session.state = { name: 'departing', closeCode: code };
+      this.#front.hub.leaveAll(session, 'closed');
+    } else this.#front.end(session, name === 'closing' ? null : code !== 1000);
     this.#front.lanes.flush();
   }
 
@@ -290,9 +341,16 @@ export class Front {
   tick(): void {
     const nowMs = this.#front.clock.monotonicMs();
     this.#front.coarseNowMs = nowMs;
+    this.limits.tick(nowMs);
     this.#checkTimeouts(nowMs);
     if (this.#drain !== null) this.#driveDrain(this.#drain, nowMs);
     this.#front.lanes.flush();
+  }
+
+  /** How the process fares: from it follows what is refused. */
+  sampleLoad(sample: LoadSample): void {
+    const change = this.limits.load.sample(sample, this.#front.clock.monotonicMs());
+    if (change !== null) this.onLoadChange?.(change);
   }
 
   /** A share of the sessions per tick, all of them within a second: a walk over 10,000 at once is half a millisecond that every message waits for. */
@@ -313,7 +371,7 @@ export class Front {
         this.#front.close(session, 'NO_HELLO', { helloTimeoutMs: options.helloTimeoutMs });
       } else if (state.name === 'closing') {
         if (state.deadlineMs <= nowMs) session.connection.terminate();
-      } else if (!session.internal) {
+      } else if (!session.internal && state.name !== 'departing') {
         if (session.expiresMs <= nowMs) this.#security.closeExpired(session, nowMs);
         if (!session.isLive) continue;
         if (session.lastSeenMs + pingIntervalMs + pongTimeoutMs <= nowMs) {
@@ -371,8 +429,10 @@ export class Front {
   }
 
   #driveDrain(drain: { readonly endsAtMs: number; readonly done: () => void }, nowMs: number): void {
-    if (this.#connectionCount > 0 && nowMs < drain.endsAtMs) return;
-    if (this.#connectionCount === 0) {
+    // Those that have left may have left something to be done.
+    const isEmpty = this.#connectionCount === 0 && this.#front.turns.waitingCount === 0;
+    if (!isEmpty && nowMs < drain.endsAtMs) return;
+    if (isEmpty) {
       drain.done();
       return;
     }
@@ -395,6 +455,11 @@ export class Front {
         this.#front.close(session, 'MALFORMED', { problem: 'HELLO must be the first message' });
       }
       return;
+    }
+    if (this.limits.usesRates && !session.internal) {
+      const bytesOfIt = header.end - start;
+      const refusal = this.limits.refusalOf(session, header.type, bytesOfIt, this.#front.receivedMs);
+      if (refusal !== null && this.#offences.refuse(session, header, refusal)) return;
     }
     try {
       this.#security.checkExpiry(session, header.type);
@@ -472,7 +537,7 @@ export class Front {
     const framing = header.fault === HeaderFault.FRAMING;
     const problem = framing ? describeSkipFault(header.skipFault) : describeHeaderFault(header);
     this.#front.sendError(session, framing ? 0 : header.id, new RelayError('BAD_REQUEST', problem));
-    if (!framing && session.state.name !== 'greeting') return true;
+    if (!framing && session.state.name !== 'greeting') return this.#offences.malformed(session);
     this.#front.close(session, 'MALFORMED', { problem });
     return false;
   }

@@ -15,6 +15,7 @@ import { writeUint } from '../protocol/encode.ts';
 import { type ErrorFacts, RelayError } from '../protocol/errors.ts';
 import { MessageHeader, readHeader } from '../protocol/header.ts';
 import { type MessageSpec, MessageType, SPEC_BY_TYPE } from '../protocol/types.ts';
+import { AUDIT_BLOCKED_TEXT } from './admission.ts';
 import type { Front } from './front.ts';
 import { HttpAccess, type HttpCredentials, identify } from './http-access.ts';
 import { type BatchEntry, encodeList, endOfRelayValue, joinBytes, pickPairs, proveOneValue, readBatch } from './http-batch.ts';
@@ -31,6 +32,7 @@ import {
   parseQuery,
   type Query,
 } from './http-routes.ts';
+import { HttpPayer } from './limits/http-payer.ts';
 import { type Authenticator, type Connection, type Denial, type Identity, SendResult } from './ports.ts';
 import type { Session } from './session.ts';
 
@@ -73,7 +75,7 @@ export class HttpMetrics {
   responses4xx = 0;
   responses5xx = 0;
   timeouts = 0;
-  /** Requests turned away at `pendingMax` or after `close`. */
+  /** Requests turned away at `pendingMax`, while the audit log blocks, or after `close`. */
   refused = 0;
   /** Replies to commands that had timed out already. */
   repliesLate = 0;
@@ -113,6 +115,7 @@ const STREAMED: Outcome = {
 
 interface Exchange {
   readonly answerType: MediaType;
+  readonly payer: HttpPayer;
   readonly reply: (response: HttpResponse) => void;
 }
 
@@ -181,7 +184,10 @@ export class HttpGateway {
    */
   handle(request: HttpRequest, reply: (response: HttpResponse) => void): () => void {
     this.metrics.requests++;
-    const exchange: Exchange = { answerType: answerTypeOf(request.accept, request.contentType), reply };
+    const { limits } = this.#front;
+    const payer = new HttpPayer(limits, this.#clock, request.address ?? '');
+    const exchange: Exchange = { answerType: answerTypeOf(request.accept, request.contentType), payer, reply };
+    if (limits.load.level > 0) return this.#try(exchange, () => this.#refuse('the relay is overloaded', {}));
     if (this.#authenticator === null) return this.#try(exchange, () => this.#dispatch(request, exchange, null));
     const identity = identify(this.#authenticator, request);
     if (!(identity instanceof Promise)) return this.#try(exchange, () => this.#dispatchAs(identity, request, exchange));
@@ -222,7 +228,8 @@ export class HttpGateway {
       this.#front.noteHttpFailure(request.address ?? '', outcome.denied);
       throw outcome.denied;
     }
-    const { grants } = outcome;
+    const { grants, subject } = outcome;
+    exchange.payer.subject = subject;
     if (grants === null) return this.#dispatch(request, exchange, null);
     const onDenied = (subject: string, right: string, name: string): void => this.#front.noteHttpDenied(subject, right, name);
     return this.#dispatch(request, exchange, new HttpAccess(outcome, grants, onDenied));
@@ -255,6 +262,7 @@ export class HttpGateway {
   #dispatch(request: HttpRequest, exchange: Exchange, access: HttpAccess | null): () => void {
     const route = findRoute(request.method, request.path);
     if (this.#state.name === 'closed') this.#refuse('the relay is shutting down', {});
+    if (this.#front.isAuditBlocked()) this.#refuse(AUDIT_BLOCKED_TEXT, {});
     const query = parseQuery(request.query, route.parameters);
     access?.demandRoute(route, query);
     this.#recoverSession();
@@ -323,7 +331,7 @@ export class HttpGateway {
     toAnswer: (result: Uint8Array) => Uint8Array = asItIs,
   ): void {
     this.#reserve(1);
-    const command = this.#encodeCommand(type, elements);
+    const command = this.#encodeCommand(exchange.payer, type, elements);
     this.#expect(command.id, (outcome) => this.#answerOutcome(exchange, outcome, toAnswer));
     this.#forward(command.bytes);
   }
@@ -335,7 +343,8 @@ export class HttpGateway {
     const method = pack(texts.get('method'));
     const deadlineMs = integers.get('deadlineMs') ?? this.#options.requestTimeoutMs;
     this.#reserve(1);
-    const { id, bytes } = this.#encodeCommand(MessageType.CALL, [service, method, callOptions(query, deadlineMs), payload]);
+    const elements = [service, method, callOptions(query, deadlineMs), payload];
+    const { id, bytes } = this.#encodeCommand(exchange.payer, MessageType.CALL, elements);
     const settle = (outcome: Outcome): void => this.#answerOutcome(exchange, outcome, asItIs);
     this.#expect(id, settle, Math.max(0, deadlineMs) + CALL_GRACE_MS, service);
     this.#forward(bytes);
@@ -377,7 +386,8 @@ export class HttpGateway {
       try {
         if (entry.problem !== null) throw new RelayError('BAD_REQUEST', entry.problem);
         access?.demandEntry(entry);
-        const { id, bytes } = this.#encodeCommand(MessageType.PUBLISH, [entry.topic, entry.options, entry.payload]);
+        const elements = [entry.topic, entry.options, entry.payload];
+        const { id, bytes } = this.#encodeCommand(exchange.payer, MessageType.PUBLISH, elements);
         this.#expect(id, (outcome) => settle(index, outcome));
         if (frameBytes + bytes.length > this.#messageBytesMax) {
           this.#forward(joinBytes(frame));
@@ -411,7 +421,11 @@ export class HttpGateway {
   }
 
   /** `[type, id, ...elements]`; the elements are encoded already. */
-  #encodeCommand(type: number, elements: readonly Uint8Array[]): { readonly id: number; readonly bytes: Uint8Array } {
+  #encodeCommand(
+    payer: HttpPayer,
+    type: number,
+    elements: readonly Uint8Array[],
+  ): { readonly id: number; readonly bytes: Uint8Array } {
     const id = this.#nextId++;
     const head = new Uint8Array(11);
     head[0] = 0x90 | (2 + elements.length);
@@ -425,6 +439,7 @@ export class HttpGateway {
         messageBytesMax: this.#messageBytesMax,
       });
     }
+    payer.pay(type, bytes.length);
     return { id, bytes };
   }
 

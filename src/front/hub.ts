@@ -76,6 +76,8 @@ export class Hub {
   #dirtyCount = 0;
   readonly #tooSlow: Session[] = [];
   readonly #merged: Uint8Array;
+  /** Answers of the front itself wait for `sendCollected`. */
+  #isCollecting = false;
   /** The last frame that had to be copied for a queue: slow members of one subscription share the copy. */
   #copySource: Uint8Array | null = null;
   #copy: Uint8Array | null = null;
@@ -112,6 +114,7 @@ export class Hub {
     const { conflateBy = null } = restore.length === 0 ? {} : (unpack(restore) as { conflateBy?: string });
     const watchesPresence = (flags & JoinFlag.WATCH) !== 0;
     const isInGroup = (flags & JoinFlag.GROUP) !== 0;
+    if (isInGroup && session.limits !== null) session.limits.hasJoinedGroup = true;
     const known = findMember(session, subscription);
     if (known !== undefined) {
       known.policy = policy;
@@ -139,6 +142,7 @@ export class Hub {
     };
     subscription.members.push(member);
     session.members.push(member);
+    session.limits?.countSubscriptions(1);
     return member;
   }
 
@@ -174,6 +178,7 @@ export class Hub {
 
   #remove(member: Member): void {
     const { members, sub } = member.subscription;
+    member.session.limits?.countSubscriptions(-1);
     const last = members.pop() as Member;
     if (last !== member) {
       members[member.index] = last;
@@ -229,15 +234,31 @@ export class Hub {
     } else session.moreFrames.push(frame);
   }
 
-  /** A frame outside any drain (an answer of the front itself): sent at once. */
+  /** A frame outside any drain (an answer of the front itself): sent at once, or with the others between `collect` and `sendCollected`. */
   sendNow(session: Session, frame: Uint8Array): void {
-    if (session.queue !== null) {
+    if (this.#isCollecting) this.send(session, frame);
+    else if (session.queue !== null) {
       this.#queueControl(session, frame);
       this.endDrain();
     } else {
       this.#write(session, frame);
       this.#closeTooSlow();
     }
+  }
+
+  /** From now on answers of the front are collected, as records are in a drain: 10,000 answers to one message are then no 10,000 writes. */
+  collect(): void {
+    this.#isCollecting = true;
+  }
+
+  sendCollected(): void {
+    this.#isCollecting = false;
+    this.endDrain();
+  }
+
+  /** What is collected for the session, before it is closed. */
+  flushBeforeClose(session: Session): void {
+    this.#flush(session);
   }
 
   /** Hands everything collected to the sockets. After this the drain's ring memory may be reused. */

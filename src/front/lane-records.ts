@@ -153,6 +153,7 @@ export class LaneRecords implements LaneEvents {
       case EgressKind.REGISTERED: {
         const session = this.#front.sessions.get(view.getUint32(start, true));
         if (session?.isLive !== true) return;
+        if (session.limits !== null) session.limits.hasServed = true;
         const registration = bytes.slice(start + PAIR_HEAD_BYTES, end);
         this.#front.registrations.add(lane, {
           session: session.number,
@@ -270,6 +271,7 @@ export class LaneRecords implements LaneEvents {
 
   #subscribeAnswered(session: Session): void {
     session.subscribesPending--;
+    session.limits?.countSubscriptions(-1);
     if (session.subscribesPending === 0 && session.queue === null) this.#front.hub.resumePaused(session);
   }
 

@@ -12,7 +12,7 @@ import { TOKEN_LENGTH_MAX } from '../protocol/options.ts';
 import { IngressKind, withNumbers } from '../protocol/records.ts';
 import { MessageType } from '../protocol/types.ts';
 import type { FrontContext } from './front-context.ts';
-import { HeldMessages } from './held-messages.ts';
+import type { ConnectRefusal } from './limits/front-limits.ts';
 import type { Authenticator, Denial, Identity, SubscribeGuard } from './ports.ts';
 import type { Session } from './session.ts';
 
@@ -39,13 +39,10 @@ const RESERVED_SUBJECT = /^(\$|http$)/;
 export class SessionSecurity {
   readonly #front: FrontContext;
   readonly #security: FrontSecurity | null;
-  /** Handles what was held, in order. */
-  readonly #release: (session: Session, held: HeldMessages) => void;
 
-  constructor(front: FrontContext, security: FrontSecurity | null, release: (session: Session, held: HeldMessages) => void) {
+  constructor(front: FrontContext, security: FrontSecurity | null) {
     this.#front = front;
     this.#security = security;
-    this.#release = release;
   }
 
   // ---- coming in
@@ -65,6 +62,9 @@ export class SessionSecurity {
       if ('denied' in outcome) return this.#turnAway(session, id, outcome.denied);
       if (RESERVED_SUBJECT.test(outcome.subject))
         return this.#turnAway(session, id, new RelayError('UNAUTHENTICATED', 'the subject is a name of the relay’s own'));
+      const { limits, clock } = this.#front;
+      const refusal = limits.identified(session, outcome.subject, clock.monotonicMs());
+      if (refusal !== null) return this.#turnAwayFor(session, id, outcome.subject, refusal);
       this.#front.metrics.sessionsAuthenticated++;
       this.#setIdentity(session, outcome);
       const { subject, tokenId } = outcome;
@@ -79,7 +79,8 @@ export class SessionSecurity {
     };
     this.#decide(session, this.#security.authenticator.authenticate(credentials), settle);
     // Still greeting: the answer is on its way. The time for HELLO goes on to count.
-    if (session.held !== null && state.name === 'greeting') session.state = { name: 'verifying', deadlineMs: state.deadlineMs };
+    if (session.held?.isBlocked === true && state.name === 'greeting')
+      session.state = { name: 'verifying', deadlineMs: state.deadlineMs };
   }
 
   #turnAway(session: Session, id: number, denied: RelayError): void {
@@ -93,6 +94,15 @@ export class SessionSecurity {
     });
     this.#front.sendError(session, id, denied);
     this.#front.close(session, closeCodeFor(denied), { problem: denied.text, ...retryFact(denied) });
+  }
+
+  /** Somebody, but one connection too many of them, or too soon after the last. */
+  #turnAwayFor(session: Session, id: number, subject: string, { reason, retryAfterMs, limit, isRate }: ConnectRefusal): void {
+    const { number, connection } = session;
+    this.#front.onSecurity?.({ kind: 'rateLimited', session: number, subject, address: connection.remoteAddress, limit });
+    const facts = { retryAfterMs, limit };
+    this.#front.sendError(session, id, new RelayError(isRate ? 'RATE_LIMITED' : 'LIMIT', reason, facts));
+    this.#front.close(session, isRate ? 'RATE_LIMITED' : 'OVER_CAPACITY', facts);
   }
 
   // ---- staying
@@ -146,7 +156,7 @@ export class SessionSecurity {
   closeExpired(session: Session, nowMs: number): void {
     const { tokenGraceMs } = this.#front.options;
     // A REFRESH under way decides by itself.
-    if (session.expiresMs + tokenGraceMs > nowMs || session.held !== null) return;
+    if (session.expiresMs + tokenGraceMs > nowMs || session.held?.isBlocked === true) return;
     this.#front.metrics.sessionsExpired++;
     this.#front.close(session, 'BAD_TOKEN', { problem: 'token expired', tokenGraceMs });
   }
@@ -205,13 +215,12 @@ export class SessionSecurity {
   /** `settle` once the outcome is there, unless the session is gone by then. Messages that come meanwhile are held, and handled behind it. */
   #decide<T>(session: Session, outcome: T | Promise<T>, settle: (outcome: T) => void): void {
     if (!(outcome instanceof Promise)) return settle(outcome);
-    const held = new HeldMessages();
-    session.held = held;
+    this.#front.turns.block(session);
     void outcome.then((value) => {
-      session.held = null;
-      if (session.state.name === 'closing' || session.state.name === 'closed') return;
+      if (session.hasEnded) return;
       settle(value);
-      this.#release(session, held);
+      this.#front.turns.release(session);
+      this.#front.lanes.flush();
     });
   }
 

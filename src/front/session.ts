@@ -4,8 +4,9 @@
  * Thread: front only. Fields are plain and few: there are 10,000 of these and the fan-out touches them for every delivery.
  */
 import type { Grants } from '../protocol/grants.ts';
-import type { HeldMessages } from './held-messages.ts';
 import type { Member } from './hub.ts';
+import type { HeldMessages } from './limits/held-messages.ts';
+import type { SessionLimits } from './limits/session-limits.ts';
 import type { Connection, Identity } from './ports.ts';
 import type { SendQueue } from './send-queue.ts';
 
@@ -19,6 +20,8 @@ export type SessionState =
   | { readonly name: 'leaving' }
   /** Out of the hub; the closing handshake is under way and ends by force at the deadline. */
   | { readonly name: 'closing'; readonly deadlineMs: number }
+  /** The connection is gone, and what it sent before that is still to be done. Gets nothing any more. */
+  | { readonly name: 'departing'; readonly closeCode: number }
   | { readonly name: 'closed' };
 
 export const OPEN: SessionState = { name: 'open' };
@@ -41,8 +44,6 @@ export class Session {
   identity: Identity | null = null;
   /** On the monotonic clock: from then on commands are answered TOKEN_EXPIRED. */
   expiresMs = Number.POSITIVE_INFINITY;
-  /** Not null: something about the session is being decided, and its messages wait here. */
-  held: HeldMessages | null = null;
   readonly members: Member[] = [];
   /** SUBSCRIBEs forwarded and not answered: they count against the bound too. */
   subscribesPending = 0;
@@ -52,6 +53,17 @@ export class Session {
   nextPingMs: number;
   /** Stamp of the ping that is not answered yet; 0: none. */
   pingSentUs = 0;
+
+  /** The turn of the event loop in which something of it was handled last, and what of its share is left. */
+  turn = 0;
+  turnCommandsLeft = 0;
+  /**
+   * Not null: what it sent and was not handled yet; what it sends is kept behind that. It waits for its turn, or, blocked, for something about the session
+   * to be decided.
+   */
+  held: HeldMessages | null = null;
+  /** Null while there is nothing to know. */
+  limits: SessionLimits | null = null;
 
   /** Frames of the current drain, in order: the first apart, since most sessions get one. Views of ring memory, sent before it is freed. */
   firstFrame: Uint8Array | null = null;
@@ -78,6 +90,11 @@ export class Session {
   /** Under which name the others know it: who it was proven to be, else what it calls itself. */
   get name(): string | null {
     return this.identity === null ? this.client : this.identity.subject;
+  }
+
+  /** Nothing of it is handled any more. */
+  get hasEnded(): boolean {
+    return this.state.name === 'closing' || this.state.name === 'closed';
   }
 
   /** In the hub: gets what is published. */

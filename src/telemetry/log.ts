@@ -19,7 +19,7 @@ export interface Log {
 export type LogFacts = Readonly<Record<string, unknown>>;
 
 /** Names of facts that are replaced, at the top and one level down. */
-const REDACTED = ['token', 'authorization', 'cookie', 'password', 'secret', 'payload'];
+const REDACTED = ['token', 'authorization', 'cookie', 'password', 'secret', 'payload', 'opsToken', 'authKeys', 'jwk', 'jwt'];
 const CENSOR = '[redacted]';
 
 /** `json`: `{"level":"info","time":"…","msg":"…",…}`. `text`: `2026-01-01T00:00:00.000Z info  text name=value …` */

@@ -47,6 +47,8 @@ export interface MemoryConnectOptions {
   readonly windowBytes?: number;
   /** Starts with `pauseReading`. */
   readonly paused?: boolean;
+  /** Default: one of its own. */
+  readonly address?: string;
 }
 
 const BROKEN = 1006;
@@ -68,9 +70,13 @@ export class MemoryTransport {
     const { subprotocol = SUBPROTOCOL, windowBytes = this.#options.windowBytes, paused = false } = options;
     if (subprotocol !== SUBPROTOCOL)
       return { status: 400, retryAfterSeconds: null, text: `the subprotocol must be ${SUBPROTOCOL}` };
-    const admission = this.#front.admit();
-    if (!admission.admitted) return { status: 503, retryAfterSeconds: admission.retryAfterSeconds, text: admission.reason };
-    return new MemoryClient(this.#front, { ...this.#options, windowBytes }, handler, `memory:${this.#nextPort++}`, paused);
+    const { address = `memory:${this.#nextPort++}` } = options;
+    const admission = this.#front.admit(address);
+    if (!admission.admitted) {
+      const { status, retryAfterSeconds, reason } = admission;
+      return { status, retryAfterSeconds, text: reason };
+    }
+    return new MemoryClient(this.#front, { ...this.#options, windowBytes }, handler, address, paused);
   }
 }
 

@@ -7,7 +7,6 @@ export interface UwsWebSocket<UserData> {
   end(code: number, shortMessage: string): void;
   close(): void;
   getBufferedAmount(): number;
-  getRemoteAddressAsText(): ArrayBuffer;
 }
 
 export interface UwsRequest {
@@ -15,6 +14,8 @@ export interface UwsRequest {
   getMethod(): string;
   getQuery(): string;
   getHeader(lowerCaseName: string): string;
+  /** Every header in order, names in lower case; one that is there twice comes twice. */
+  forEach(handler: (name: string, value: string) => void): void;
 }
 
 export interface UwsResponse {
@@ -25,6 +26,9 @@ export interface UwsResponse {
   onAborted(handler: () => void): this;
   cork(callback: () => void): this;
   close(): this;
+  getRemoteAddressAsText(): ArrayBuffer;
+  /** Of a PROXY v2 header, whoever sent it; empty without one. */
+  getProxiedRemoteAddressAsText(): ArrayBuffer;
   upgrade<UserData>(data: UserData, key: string, protocol: string, extensions: string, context: UwsContext): void;
 }
 
@@ -52,16 +56,39 @@ export interface UwsBehavior<UserData> {
   close(socket: UwsWebSocket<UserData>, code: number): void;
 }
 
+export interface UwsTlsOptions {
+  cert_file_name?: string;
+  key_file_name?: string;
+  passphrase?: string;
+  ssl_ciphers?: string;
+}
+
+export interface UwsAppDescriptor {
+  readonly descriptorBrand: unique symbol;
+}
+
 export interface UwsApp {
   ws<UserData>(pattern: string, behavior: UwsBehavior<UserData>): this;
   any(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): this;
   get(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): this;
+  post(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): this;
+  /** 1: an HTTP connection has come; -1: it has gone, or is a WebSocket now. */
+  filter(handler: (response: UwsResponse, change: 1 | -1) => void): this;
+  addServerName(name: string, options: UwsTlsOptions): this;
+  /** What is routed from here on is for this server name only. */
+  domain(name: string): this;
+  getDescriptor(): UwsAppDescriptor;
+  /** From here on this app hands what it accepts to that one. */
+  addChildAppDescriptor(descriptor: UwsAppDescriptor): this;
+  removeChildAppDescriptor(descriptor: UwsAppDescriptor): this;
   listen(host: string, port: number, options: number, callback: (token: UwsListenSocket | false) => void): this;
   close(): this;
 }
 
 export interface UwsModule {
   App(): UwsApp;
+  /** Throws where it cannot use what the options name. With none it listens without a certificate. */
+  SSLApp(options: UwsTlsOptions): UwsApp;
   us_listen_socket_close(token: UwsListenSocket): void;
   us_socket_local_port(token: UwsListenSocket): number;
   readonly SHARED_COMPRESSOR: number;

@@ -22,8 +22,12 @@ async function listen({ front, options }: RelayUnderTest): Promise<{ readonly po
     sendQueueBytesMax,
     httpBodyBytesMax: 65_536,
     httpBodiesBytesMax: 1_048_576,
+    httpBodyTimeoutMs: 10_000,
+    httpConnectionsMax: 1_000,
+    allowedOrigins: [],
+    trustedProxies: [],
   };
-  const server = new UwsServer({ host: '127.0.0.1', port: 0, ...limits, compression: false }, front, gateway);
+  const server = new UwsServer({ host: '127.0.0.1', port: 0, ...limits, compression: false }, front, gateway, systemClock);
   const port = await server.listen();
   return {
     port,

@@ -8,6 +8,9 @@ export interface RawConnectOptions {
   readonly port: number;
   readonly path: string;
   readonly subprotocol?: string;
+  /** Further lines of the request's head, and what is sent before it. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly prologue?: Uint8Array;
 }
 
 /** The answer of a server that did not upgrade. */
@@ -48,7 +51,7 @@ export class RawWebSocket {
 
   /** Connects and upgrades. */
   static open(options: RawConnectOptions): Promise<RawWebSocket | RawRefusal> {
-    const { port, path, subprotocol } = options;
+    const { port, path, subprotocol, headers: extra = {}, prologue = new Uint8Array(0) } = options;
     return new Promise((resolve, reject) => {
       const socket = connect({ host: '127.0.0.1', port, noDelay: true });
       let head = Buffer.alloc(0);
@@ -70,10 +73,10 @@ export class RawWebSocket {
       socket.on('error', reject);
       socket.on('connect', () => {
         const protocol = subprotocol === undefined ? '' : `Sec-WebSocket-Protocol: ${subprotocol}\r\n`;
+        const lines = Object.entries(extra).map(([name, value]) => `${name}: ${value}\r\n`);
         const upgrade = 'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n';
-        socket.write(
-          `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${upgrade}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${protocol}\r\n`,
-        );
+        const request = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${upgrade}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${protocol}${lines.join('')}\r\n`;
+        socket.write(Buffer.concat([prologue, Buffer.from(request, 'latin1')]));
       });
     });
   }

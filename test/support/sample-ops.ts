@@ -27,7 +27,7 @@ export async function startSampleOps(t: Test, state: SampleState = sampleState()
   let answers = 0;
   const sample = { state, origin: '' };
   const server = new OpsServer(
-    { host: '127.0.0.1', port: 0 },
+    { host: '127.0.0.1', port: 0, token: () => null },
     {
       health: () => ({ ...sample.state.health, started: true }),
       latency: () => sample.state.latency,
@@ -35,6 +35,10 @@ export async function startSampleOps(t: Test, state: SampleState = sampleState()
       slow: () => sample.state.slow,
       metrics: async () => '',
       page: opsPageFiles,
+      admin: {
+        revoke: async () => ({ status: 404, body: {} }),
+        revocations: () => ({ status: 404, body: {} }),
+      },
       state: () => {
         answers++;
         return { ...(sample.state as OpsState), nowMs: sampleNowMs + Date.now() - beganMs };

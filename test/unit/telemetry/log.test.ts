@@ -20,9 +20,20 @@ t.test('what must never be logged is not, at the top and one level down, in eith
   for (const format of ['json', 'text'] as const) {
     const lines: string[] = [];
     const log = createLog('info', format, (line) => lines.push(line));
-    for (const name of ['token', 'authorization', 'cookie', 'password', 'secret', 'payload'])
+    for (const name of [
+      'token',
+      'authorization',
+      'cookie',
+      'password',
+      'secret',
+      'payload',
+      'opsToken',
+      'authKeys',
+      'jwk',
+      'jwt',
+    ])
       log.error('refused', { [name]: 'hunter2', hello: { [name]: 'hunter2' } });
-    t.equal(lines.length, 6);
+    t.equal(lines.length, 10);
     for (const line of lines) t.ok(!line.includes('hunter2') && line.includes('[redacted]'), line);
   }
 });
