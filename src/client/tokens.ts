@@ -103,8 +103,8 @@ export class Tokens {
     try {
       const tail = encodeTail(await (token as () => unknown)());
       if (round !== this.#round) return;
+      // Also where it comes after its time: the relay has the token.
       const ok = (result: unknown) => {
-        if (round !== this.#round) return;
         this.#take((result as { expiresAtMs: number | null }).expiresAtMs);
         this.#link.resend();
         this.#events.emit('token-refreshed');

@@ -1,5 +1,6 @@
 /** A client whose payloads only key holders can read, against the small relay. */
 import t, { type Test } from 'tap';
+import { type Deferred, deferred } from '../../../src/client/deferred.ts';
 import {
   createKeyring,
   type EncryptedClientOptions,
@@ -11,7 +12,7 @@ import {
 import { type Client, createClient } from '../../../src/client/index.ts';
 import { pack } from '../../../src/protocol/codec.ts';
 import { MiniRelay } from '../../contract/client/mini-relay.ts';
-import { code, forbidUnhandledRejections } from './harness.ts';
+import { code, forbidUnhandledRejections, settle } from './harness.ts';
 
 t.beforeEach((t) => forbidUnhandledRejections(t));
 
@@ -91,6 +92,29 @@ t.test('publishes keep the order of the calls, however long each takes to encryp
     messages.map(({ payload, number, sender }) => [payload.index, number, sender]),
     results.map((_, index) => [index, index + 1, ann.sender]),
   );
+});
+
+t.test('an encryption that is done before an earlier one waits for it; one that fails holds nobody up', async (t) => {
+  const sealing: Deferred<unknown>[] = [];
+  const encrypt = () => {
+    sealing.push(deferred());
+    return sealing.at(-1)?.promise;
+  };
+  const published: unknown[] = [];
+  const publish = async (_: string, envelope: unknown) => void published.push(envelope);
+  const client = encryptedClient({ publish } as never, { encrypt } as never);
+  const outcomes = ['a', 'b', 'c', 'd'].map((payload) => client.publish('room', payload));
+  sealing[3]?.resolve('fourth');
+  sealing[2]?.resolve('third');
+  await settle();
+  t.same(published, []);
+  sealing[0]?.resolve('first');
+  await settle();
+  t.same(published, ['first']);
+  sealing[1]?.reject(new Error('no'));
+  await t.rejects(outcomes[1] as Promise<unknown>, { message: 'no' });
+  await Promise.all([outcomes[0], outcomes[2], outcomes[3]]);
+  t.same(published, ['first', 'third', 'fourth']);
 });
 
 t.test('a payload that cannot be encrypted is refused alone; those behind it go out', async (t) => {
