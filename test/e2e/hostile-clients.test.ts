@@ -3,7 +3,18 @@ import { createHmac } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { constants, deflateRawSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { EVENT, HELLO, HISTORY, MESSAGE, OK, PRESENCE, PUBLISH, RawClient, SUBSCRIBE, type WireMessage } from '../support/raw-client.ts';
+import {
+  EVENT,
+  HELLO,
+  HISTORY,
+  MESSAGE,
+  OK,
+  PRESENCE,
+  PUBLISH,
+  RawClient,
+  SUBSCRIBE,
+  type WireMessage,
+} from '../support/raw-client.ts';
 import { type RelayProcess, type RelaySettings, startRelay } from '../support/relay-process.ts';
 
 const SECRET = 's'.repeat(32);
@@ -34,10 +45,22 @@ const ALL = { pub: ['>'], sub: ['>'], hist: ['>'], pres: ['>'], call: ['>'], ser
 t.test('names that pretend to be patterns or the relay’s own', async (t) => {
   const relay = await start(t);
   const mallory = await join(t, relay, 'mallory', { pub: ['room.1'], sub: ['room.1'], hist: ['room.1'] });
-  for (const name of ['room.*', 'room.>', '>', '*.1', 'room.2', 'room', '$relay.health', '$service.x', '$workflow.w.r', '\ufeffroom.1', 'ROOM.1'])
+  for (const name of [
+    'room.*',
+    'room.>',
+    '>',
+    '*.1',
+    'room.2',
+    'room',
+    '$relay.health',
+    '$service.x',
+    '$workflow.w.r',
+    '\ufeffroom.1',
+    'ROOM.1',
+  ])
     t.match(await mallory.request(SUBSCRIBE, name, null), [33, Number, FORBIDDEN], `SUBSCRIBE ${name}`);
   for (const name of ['room.*', 'room.2', '$relay.health', '$dead.room.1', 'room.1\u0000', 'room.1.'])
-    t.match(await mallory.request(PUBLISH, name, null, 'x'), [33, Number, (code: number) => code === FORBIDDEN || code === 100], `PUBLISH ${name}`);
+    t.match(await mallory.request(PUBLISH, name, null, 'x'), [33, Number, FORBIDDEN], `PUBLISH ${name}`);
   t.match(await mallory.request(SUBSCRIBE, 'room.1', null), [OK], 'what is its own it may have');
 });
 
@@ -49,7 +72,11 @@ t.test('another’s position, topic and history', async (t) => {
   const since = { epoch, offset: 0 };
   t.match(await mallory.request(SUBSCRIBE, 'private.1', { since }), [33, Number, FORBIDDEN]);
   t.match(await mallory.request(HISTORY, 'private.1', { since }), [33, Number, FORBIDDEN]);
-  t.match(await mallory.request(SUBSCRIBE, 'room.1', { since }), [OK, Number, { recovered: false, reason: 'FORBIDDEN', replay: 0 }]);
+  t.match(await mallory.request(SUBSCRIBE, 'room.1', { since }), [
+    OK,
+    Number,
+    { recovered: false, reason: 'FORBIDDEN', replay: 0 },
+  ]);
   t.equal(mallory.messages.filter(([type]) => type === MESSAGE).length, 0);
 });
 
@@ -63,9 +90,13 @@ t.test('services: a REGISTER without the right, and a RETURN for another’s cal
   caller.send([CALL, callId, 'math', 'add', null, [1, 2]]);
   const invoke = await instance.find(([type]) => type === INVOKE);
   mallory.send([RETURN, invoke[1], null, 'forged']);
-  t.match(await mallory.find(([type]) => type === 33), [33, 0, FORBIDDEN]);
+  t.match(await mallory.find(([type, id]) => type === 33 && id === 0), [33, 0, FORBIDDEN]);
   instance.send([RETURN, invoke[1], null, 3]);
-  t.match(await caller.find(([type, id]) => type === RESULT && id === callId), [RESULT, callId, false, 3], 'the caller gets the true one');
+  t.match(
+    await caller.find(([type, id]) => type === RESULT && id === callId),
+    [RESULT, callId, false, 3],
+    'the caller gets the true one',
+  );
 });
 
 t.test('presence by another’s name', async (t) => {
@@ -74,10 +105,20 @@ t.test('presence by another’s name', async (t) => {
   await alice.ask(SUBSCRIBE, 'room.1', { presence: true });
   const mallory = await join(t, relay, 'mallory', ALL);
   await mallory.ask(SUBSCRIBE, 'room.1', { presence: { id: 'alice', data: 'I am alice' } });
-  t.match(await alice.find(([type, , , kind]) => type === EVENT && kind === 'join'), [EVENT, Number, null, 'join', { id: 'mallory' }]);
+  t.match(await alice.find(([type, , , kind]) => type === EVENT && kind === 'join'), [
+    EVENT,
+    Number,
+    null,
+    'join',
+    { id: 'mallory' },
+  ]);
   const { members } = await alice.ask(PRESENCE, 'room.1', null);
   t.same(members.map(({ id }: { id: string }) => id).toSorted(), ['alice', 'mallory']);
-  t.match(await RawClient.open(t, relay.port, { hello: false }).then((client) => client.request(HELLO, { client: 'alice' })), [33, Number, 101]);
+  t.match(await RawClient.open(t, relay.port, { hello: false }).then((client) => client.request(HELLO, { client: 'alice' })), [
+    33,
+    Number,
+    101,
+  ]);
 });
 
 // ---- bombs
@@ -112,18 +153,26 @@ async function upgraded(t: Test, port: number): Promise<{ readonly socket: Socke
   return { socket, answer: answer.toString('latin1') };
 }
 
-const rssMb = (relay: RelayProcess): Promise<number> => relay.metric('relay_process_resident_memory_bytes').then((bytes) => bytes / 1e6);
+const rssMb = (relay: RelayProcess): Promise<number> =>
+  relay.metric('relay_process_resident_memory_bytes').then((bytes) => bytes / 1e6);
 
 for (const { name, settings, bomb } of [
   {
     name: 'a message that inflates to 100 MB',
     settings: { compression: true },
-    bomb: (): Buffer[] => [frame(0xc2, deflateRawSync(Buffer.alloc(100_000_000), { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4))],
+    bomb: (): Buffer[] => [
+      frame(0xc2, deflateRawSync(Buffer.alloc(100_000_000), { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4)),
+    ],
   },
   {
     name: 'a message in a million fragments',
     settings: {},
-    bomb: (): Buffer[] => [frame(0x02, Buffer.of(0xdd)), ...Array.from({ length: 1_000 }, () => Buffer.concat(Array.from({ length: 1_000 }, () => frame(0x00, Buffer.alloc(1, 0xc0)))))],
+    bomb: (): Buffer[] => [
+      frame(0x02, Buffer.of(0xdd)),
+      ...Array.from({ length: 1_000 }, () =>
+        Buffer.concat(Array.from({ length: 1_000 }, () => frame(0x00, Buffer.alloc(1, 0xc0)))),
+      ),
+    ],
   },
   {
     name: 'a message that says it has 2^62 bytes',

@@ -48,9 +48,26 @@ const HOSTILE: readonly { readonly name: string; readonly token: () => unknown; 
   { name: 'the public key as an HMAC secret', token: () => hmac({ alg: 'HS256', kid: 'e' }, claims(), PUBLIC_PEM), code: 101 },
   { name: 'the public key as an HMAC secret, without kid', token: () => hmac({ alg: 'HS256' }, claims(), PUBLIC_PEM), code: 101 },
   { name: 'another algorithm of the same key', token: () => hmac({ alg: 'HS512', kid: 'h' }, claims()), code: 101 },
-  { name: 'somebody else’s key', token: () => ecdsa(ES, claims(), generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey), code: 101 },
-  { name: 'a key of its own in the head', token: () => ecdsa({ ...ES, jwk: publicKey.export({ format: 'jwk' }) }, claims(), generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey), code: 101 },
-  { name: 'a key by address in the head', token: () => hmac({ ...HS, jku: 'http://127.0.0.1:1/keys', x5u: 'http://127.0.0.1:1/x' }, claims(), 'x'.repeat(32)), code: 101 },
+  {
+    name: 'somebody else’s key',
+    token: () => ecdsa(ES, claims(), generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey),
+    code: 101,
+  },
+  {
+    name: 'a key of its own in the head',
+    token: () =>
+      ecdsa(
+        { ...ES, jwk: publicKey.export({ format: 'jwk' }) },
+        claims(),
+        generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
+      ),
+    code: 101,
+  },
+  {
+    name: 'a key by address in the head',
+    token: () => hmac({ ...HS, jku: 'http://127.0.0.1:1/keys', x5u: 'http://127.0.0.1:1/x' }, claims(), 'x'.repeat(32)),
+    code: 101,
+  },
   { name: 'a kid that is a path', token: () => hmac({ alg: 'HS256', kid: '../../../../dev/null' }, claims(), ''), code: 101 },
   { name: 'a kid that is a statement', token: () => hmac({ alg: 'HS256', kid: "h' OR '1'='1" }, claims(), ''), code: 101 },
   { name: 'a kid that is an inherited property', token: () => hmac({ alg: 'HS256', kid: '__proto__' }, claims(), ''), code: 101 },
@@ -66,8 +83,16 @@ const HOSTILE: readonly { readonly name: string; readonly token: () => unknown; 
   { name: 'no subject', token: () => hmac(HS, claims({ sub: undefined })), code: 101 },
   { name: 'a subject of the relay’s own', token: () => hmac(HS, claims({ sub: '$relay' })), code: 101 },
   { name: 'the anonymous subject', token: () => hmac(HS, claims({ sub: 'anonymous' })), code: 101 },
-  { name: 'a subject that is a wildcard in a placeholder', token: () => hmac(HS, claims({ sub: '>', relay: { sub: ['user.{sub}'] } })), code: 101 },
-  { name: 'a subject that is two tokens in a placeholder', token: () => hmac(HS, claims({ sub: 'a.b', relay: { sub: ['user.{sub}'] } })), code: 101 },
+  {
+    name: 'a subject that is a wildcard in a placeholder',
+    token: () => hmac(HS, claims({ sub: '>', relay: { sub: ['user.{sub}'] } })),
+    code: 101,
+  },
+  {
+    name: 'a subject that is two tokens in a placeholder',
+    token: () => hmac(HS, claims({ sub: 'a.b', relay: { sub: ['user.{sub}'] } })),
+    code: 101,
+  },
   { name: 'rights that nobody knows', token: () => hmac(HS, claims({ relay: { everything: ['>'] } })), code: 101 },
   { name: 'a changed payload', token: () => good.replace(/\.[^.]+\./, `.${part(claims({ sub: 'root' }))}.`), code: 101 },
   { name: 'a cut signature', token: () => good.slice(0, -4), code: 101 },
