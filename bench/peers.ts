@@ -1,7 +1,7 @@
 /**
  * Question: what do others need for the same deliveries? The relay, plain uWebSockets.js, `ws`, Socket.IO, Bun and NATS under one load, interleaved.
  *
- *   npm run bench:peers                          all of it, about 25 minutes on 2 quiet cores: what was disturbed is repeated once
+ *   npm run bench:peers                          all of it, about 40 minutes on 2 quiet cores: what was disturbed is repeated once
  *   npm run bench:peers -- --only peers-1k       one size
  *   npm run bench:peers -- --small --rounds 1    does it run? two minutes, a twentieth of the load
  *
@@ -14,7 +14,7 @@ import { runScenarios } from './support/scenarios.ts';
 
 const SERVERS = ['floor', 'relay-1', 'relay-0', ...Object.keys(PEERS).filter((name) => name !== 'floor')];
 const LOAD = { payload: 64, warmup: 2, duration: 5, processes: 1, 'connect-rate': 5_000 };
-const ROUNDS = 3;
+const ROUNDS = 5;
 
 runScenarios(
   [

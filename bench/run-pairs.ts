@@ -15,6 +15,7 @@ import process from 'node:process';
 import { type BenchResult, BenchRunError, runBench } from '../src/cli/bench/command.ts';
 import { type BenchOptions, parseFlags } from '../src/cli/bench/options.ts';
 import { installedServers, PEERS, type ServerKind, serverKind, splitServers } from './peers/kinds.ts';
+import { benchToken } from './support/bench-token.ts';
 import { median, printTable, rotated } from './support/figures.ts';
 import { isDisturbed, leastDisturbed, measureQuietly, takenByOthers, waitForQuiet } from './support/quiet.ts';
 import { writeResults } from './support/results.ts';
@@ -125,6 +126,7 @@ async function runOnce(settings: Settings, server: string): Promise<BenchResult>
       acks: kind.target === 'relay' ? settings.load.acks : true,
       url: `ws://127.0.0.1:${port}${kind.path}`,
       target: kind.target,
+      token: server.split('+').includes('auth') ? benchToken() : '',
       pid: running.pid,
     });
   } finally {

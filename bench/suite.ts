@@ -40,6 +40,12 @@ const SCENARIOS: readonly Scenario[] = [
     servers: DOORBELLS,
     load: { connections: 1_000, rooms: 1_000, payload: 64, duration: 5, warmup: 1, processes: 1, rate },
   })),
+  // What it costs to ask everybody who they are, and for the right to each publish: 1,000 and 5,000 publishes a second with ten deliveries each.
+  ...[1_000, 5_000].map((rate) => ({
+    name: `auth-${rate}`,
+    servers: ['relay-1', 'relay-1+auth', 'relay-0', 'relay-0+auth'],
+    load: { ...TEN_THOUSAND, rooms: 1_000, rate },
+  })),
   // 10,000 clients cut at once, back with recovery while publishing goes on.
   {
     name: 'reconnect',

@@ -6,6 +6,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { authFlag } from './bench-token.ts';
 
 const LISTEN_TIMEOUT_MS = 20_000;
 const EXIT_GRACE_MS = 5_000;
@@ -26,11 +27,11 @@ export function parseRelayName(name: string): { readonly lanes: string; readonly
   return lanes === undefined ? null : { lanes, settings };
 }
 
-/** `settings` are `name=value`. */
+/** `settings` are `name=value`, or `auth` (bench-token.ts). */
 export function relayArgs(port: number, lanes: string, settings: readonly string[]): string[] {
   return [
     ...['--max-semi-space-size=2', 'dist/server/main.js', 'serve', '--ops-port=0', '--connect-rate-per-second=100000'],
-    ...[`--port=${port}`, `--lanes=${lanes}`, ...settings.map((setting) => `--${setting}`)],
+    ...[`--port=${port}`, `--lanes=${lanes}`, ...settings.map((setting) => (setting === 'auth' ? authFlag() : `--${setting}`))],
   ];
 }
 

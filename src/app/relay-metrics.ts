@@ -5,10 +5,10 @@ import { LanePool } from '../pool/lane-pool.ts';
 import type { HistogramValue, MetricReading } from '../telemetry/exposition.ts';
 import type { LatencyCounts } from '../telemetry/latency-counts.ts';
 import { PROCESS_STAGES, STAGE_NAMES } from '../telemetry/stages.ts';
+import { auditReadings } from './audit-metrics.ts';
 import { authReadings } from './auth-metrics.ts';
 import { LANE_METRIC_HELP } from './lane-metric-help.ts';
 import type { Relay } from './relay.ts';
-import { auditReadings } from './relay-audit.ts';
 
 const FRONT_HELP: Readonly<Record<string, string>> = {
   connectionsOpened: 'WebSocket connections opened',
@@ -75,10 +75,41 @@ const HTTP_HELP: Readonly<Record<string, string>> = {
   unauthenticated: 'HTTP requests turned away because of who sent them',
 };
 
-export async function relayMetrics(relay: Relay): Promise<string> {
-  // Loaded at the first scrape: a relay that nobody scrapes does not pay for it.
-  const { renderExposition } = await import('../telemetry/exposition.ts');
-  return renderExposition(relayReadings(relay));
+/**
+ * The text of /metrics. Making it is some milliseconds of the main thread, in which no message goes anywhere: those who ask at the same time get the same
+ * text, and it serves for as long as it took, so that however many ask, half of the thread's time is left for messages.
+ */
+export class MetricsText {
+  readonly #relay: Relay;
+  #text: Promise<string> | null = null;
+  #servesUntilMs = 0;
+
+  constructor(relay: Relay) {
+    this.#relay = relay;
+  }
+
+  read(): Promise<string> {
+    if (this.#text === null || performance.now() > this.#servesUntilMs) {
+      this.#servesUntilMs = Number.POSITIVE_INFINITY; // Until it is made.
+      this.#text = this.#make();
+    }
+    return this.#text;
+  }
+
+  async #make(): Promise<string> {
+    try {
+      // Loaded at the first scrape: a relay that nobody scrapes does not pay for it.
+      const { renderExposition } = await import('../telemetry/exposition.ts');
+      const startedMs = performance.now();
+      const text = await renderExposition(relayReadings(this.#relay));
+      const endedMs = performance.now();
+      this.#servesUntilMs = endedMs + (endedMs - startedMs);
+      return text;
+    } catch (error) {
+      this.#text = null; // The next one may have more luck.
+      throw error;
+    }
+  }
 }
 
 export function relayReadings(relay: Relay): MetricReading[] {

@@ -29,7 +29,7 @@ import { OpsStateReader, versionOf } from './ops-state.ts';
 import { RelayAdmin } from './relay-admin.ts';
 import { type ConfigOrigins, createAuditLog, recordLane, recordStart } from './relay-audit.ts';
 import { RelayAuth } from './relay-auth.ts';
-import { relayMetrics } from './relay-metrics.ts';
+import { MetricsText } from './relay-metrics.ts';
 import { RelayTls, type TlsEvent } from './relay-tls.ts';
 import { asksWho } from './settings/auth.ts';
 import { RelayTelemetry } from './telemetry.ts';
@@ -147,6 +147,7 @@ export class Relay {
     this.#latencyLog = config.latencyLogFile === '' ? null : new LatencyLogFile(config.latencyLogFile, hooks.onLogFailure);
     if (this.#latencyLog !== null) void this.telemetry.logTo((line) => this.#latencyLog?.write(line));
     this.#opsState = new OpsStateReader(this, systemClock);
+    const metricsText = new MetricsText(this);
     this.#ops =
       config.opsPort === 0
         ? null
@@ -154,7 +155,7 @@ export class Relay {
             { host: config.opsHost, port: config.opsPort, token: () => this.#opsToken },
             {
               health: () => this.health(),
-              metrics: () => relayMetrics(this),
+              metrics: () => metricsText.read(),
               latency: () => this.telemetry.report(),
               hgrm: (stage, window) => (isStage(stage) && isWindow(window) ? this.telemetry.hgrm(stage, window) : null),
               slow: (countMax) => this.front.slowSessions(countMax),
