@@ -70,11 +70,11 @@ export async function bundleClient({ source }: ClientEntry): Promise<Bundle> {
 }
 
 /** Declarations of what the entries reach, from the source. Their imports say `.ts`, which only this project allows: they become `.js`. */
-function emitTypes(): void {
+export function emitTypes(directory: string): void {
   const tsc = spawnSync(
     `${root}node_modules/.bin/tsc`,
     [
-      ...['--declaration', '--emitDeclarationOnly', '--outDir', `${outDirectory}types`, '--rootDir', 'src'],
+      ...['--declaration', '--emitDeclarationOnly', '--outDir', `${directory}types`, '--rootDir', 'src'],
       ...[
         '--target',
         'es2024',
@@ -99,15 +99,15 @@ function emitTypes(): void {
     { cwd: root, encoding: 'utf8' },
   );
   if (tsc.status !== 0) throw new Error(`tsc could not emit the declarations:\n${tsc.stdout}${tsc.stderr}`);
-  for (const name of readdirSync(`${outDirectory}types`, { recursive: true, encoding: 'utf8' })) {
+  for (const name of readdirSync(`${directory}types`, { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.d.ts')) continue;
-    const file = `${outDirectory}types/${name}`;
+    const file = `${directory}types/${name}`;
     writeFileSync(file, readFileSync(file, 'utf8').replace(/(['"]\.{1,2}\/[^'"]+)\.ts(['"])/g, '$1.js$2'));
   }
   // The reference brings Symbol.asyncDispose to users whose own `lib` is older.
   for (const { source, file } of Object.values(CLIENT_ENTRIES)) {
     const types = `/// <reference lib="esnext.disposable" />\nexport * from './types/client/${source}.js';\n`;
-    writeFileSync(`${outDirectory}${file}.d.ts`, types);
+    writeFileSync(`${directory}${file}.d.ts`, types);
   }
 }
 
@@ -124,7 +124,7 @@ async function main(): Promise<void> {
       process.exitCode = 1;
     }
   }
-  emitTypes();
+  emitTypes(outDirectory);
 }
 
 if (import.meta.main ?? process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -22,6 +22,8 @@ export function closeReason(text: string, facts: ErrorFacts = {}): string {
 }
 
 let hasStacks = true;
+/** V8's own; the SDK's types are made without Node's. */
+const STACKS = Error as { stackTraceLimit?: number | undefined };
 
 /** For a thread of the relay's: there a refusal is an answer, and its stack takes several times as long as the rest of it. Who floods gets them by the thousand. */
 export function leaveOutStacks(): void {
@@ -43,10 +45,10 @@ export class RelayError extends Error {
     facts: ErrorFacts = {},
     options?: ErrorOptions,
   ) {
-    const { stackTraceLimit } = Error;
-    if (!hasStacks) Error.stackTraceLimit = 0;
+    const { stackTraceLimit } = STACKS;
+    if (!hasStacks) STACKS.stackTraceLimit = 0;
     super(withFacts(text, facts), options);
-    Error.stackTraceLimit = stackTraceLimit;
+    STACKS.stackTraceLimit = stackTraceLimit;
     this.text = text;
     this.codeName = codeName;
     this.code = WIRE_ERRORS[codeName].code;
