@@ -142,7 +142,7 @@ t.test('the SDK and the commands come in over wss, and recover what they missed'
   t.match(sub.stdout.all.join('\n'), /"payload":\{"n":1\}/);
   const doctor = relayProgram(t, ['doctor', '--url', url], { env });
   await doctor.exited;
-  t.match(doctor.stdout.all.join('\n'), /ok {3}wss:.* subscribed, published and received/);
+  t.match(doctor.stdout.all.join('\n'), /ok +wss:.* subscribed, published and received/);
 
   const stranger = relayProgram(t, ['pub', '--url', url, '--connect-timeout-ms', '2000', 'news', '1']);
   t.same(await stranger.exited, { code: 1, signal: null }, 'who does not know the authority does not come in');
@@ -325,7 +325,7 @@ t.test('a certificate that ends soon is served, and the log says so', async (t) 
   const files = new Files(t);
   files.put('relay', certificate(undefined, 5));
   const relay = await startRelay(t, files.settings());
-  t.match(relay.program.stderr.all.join('\n'), /a certificate ends soon.*relay\.pem: certificate 1 \(CN=localhost\) expires at/);
+  t.match(relay.program.stderr.all.join('\n'), /relay\.pem: certificate 1 \(CN=localhost\) expires at .*a certificate ends soon/);
 });
 
 for (const keyType of ['rsa2048', 'ed25519'] as const)
