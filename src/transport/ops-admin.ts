@@ -18,7 +18,6 @@ export interface AdminSources {
 }
 
 export const ADMIN_BODY_BYTES_MAX = 16_384;
-/** One request per connection (this uWS accepts two different Content-Length headers), and nothing of a refused one is read. */
 
 export function routeAdmin(
   app: UwsApp,

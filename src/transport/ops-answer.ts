@@ -1,4 +1,5 @@
 /** How the ops port answers. Thread: main. */
+import { turnAnswers } from './turn-answers.ts';
 import { statusLine } from './uws-server.ts';
 import type { UwsResponse } from './uws-types.ts';
 
@@ -7,6 +8,7 @@ export const JSON_TYPE = 'application/json';
 
 export type Headers = readonly (readonly [name: string, value: string])[];
 
+/** One request per connection, as on the public port. */
 export function answer(
   response: UwsResponse,
   status: number,
@@ -14,11 +16,11 @@ export function answer(
   body: string | Uint8Array,
   headers: Headers = [],
 ): void {
-  response.cork(() => {
+  turnAnswers.give(response, () => {
     response.writeStatus(statusLine(status)).writeHeader('Content-Type', contentType).writeHeader('Cache-Control', 'no-store');
     response.writeHeader('X-Content-Type-Options', 'nosniff');
     for (const [name, value] of headers) response.writeHeader(name, value);
-    response.end(body, true); // One request per connection, as on the public port: what hides behind a body is read by nobody.
+    response.end(body, true);
   });
 }
 

@@ -7,6 +7,7 @@ import type { OpsState } from '../ops/ops-state.ts';
 import { type AdminSources, refuse, routeAdmin } from './ops-admin.ts';
 import { answer, answerLater, JSON_TYPE, TEXT } from './ops-answer.ts';
 import { ADMIN_HEADER, type OpsAccess, OpsGuard, type OpsRefusal } from './ops-guard.ts';
+import { turnAnswers } from './turn-answers.ts';
 import { listenExclusively, loadUws } from './uws.ts';
 import type { UwsApp, UwsListenSocket, UwsModule, UwsRequest, UwsResponse } from './uws-types.ts';
 
@@ -131,6 +132,7 @@ export class OpsServer {
   close(): void {
     if (this.#listening !== null) this.#uws.us_listen_socket_close(this.#listening);
     this.#listening = null;
+    turnAnswers.flush();
     this.#app.close();
   }
 

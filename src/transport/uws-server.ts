@@ -19,6 +19,7 @@ import { HttpBodies } from './http-bodies.ts';
 import { type HttpHead, protocolFault, readHead, tokenOf, WEBSOCKET_VERSION } from './http-head.ts';
 import { type Headers, Origins } from './origins.ts';
 import type { TlsCertificate } from './tls-files.ts';
+import { turnAnswers } from './turn-answers.ts';
 import { listenExclusively, loadUws } from './uws.ts';
 import { type SocketData, type UpgradeFacts, UwsConnection } from './uws-connection.ts';
 import type { UwsApp, UwsListenSocket, UwsModule, UwsRequest, UwsResponse, UwsTlsOptions } from './uws-types.ts';
@@ -138,6 +139,7 @@ export class UwsServer {
   /** Ends everything at once. */
   close(): void {
     this.stopListening();
+    turnAnswers.flush();
     for (const app of [...this.#earlierApps, this.#app]) app.close();
     this.#gate?.close();
   }
@@ -275,7 +277,13 @@ export class UwsServer {
       refuse(response, refusal.status, refusal.text);
       return;
     }
-    const method = request.getMethod().toUpperCase();
+    const method = request.getCaseSensitiveMethod();
+    // `post` is another method than `POST`: a rule of who stands in between may know only the one.
+    if (method !== method.toUpperCase()) {
+      this.requestsMalformed++;
+      refuse(response, 400, 'methods are written in capitals');
+      return;
+    }
     const path = request.getUrl();
     const preflight = method === 'OPTIONS' ? this.#origins.preflightFor(path, head.origin, head.requestedMethod) : null;
     if (preflight !== null) {
@@ -319,18 +327,17 @@ function tlsOptions({ certFile, keyFile, passphrase }: TlsCertificate): UwsTlsOp
 
 /** With `nosniff`: what is said to be JSON is nothing else. */
 function write(response: UwsResponse, answer: HttpResponse, extra: Headers): void {
-  response.cork(() => {
+  turnAnswers.give(response, () => {
     response.writeStatus(statusLine(answer.status));
     for (const headers of [answer.headers, extra])
       for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);
     response.writeHeader('X-Content-Type-Options', 'nosniff');
-    // One request per connection (the second argument closes it, and says so): what a request hides behind its body is read by nobody.
-    response.end(answer.body, true);
+    response.end(answer.body, true); // The second argument closes the connection, and says so.
   });
 }
 
 function refuse(response: UwsResponse, status: number, text: string, extra: Headers = {}): void {
-  response.cork(() => {
+  turnAnswers.give(response, () => {
     response.writeStatus(statusLine(status));
     for (const headers of [TEXT_HEADERS, extra])
       for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);

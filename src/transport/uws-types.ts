@@ -11,7 +11,7 @@ export interface UwsWebSocket<UserData> {
 
 export interface UwsRequest {
   getUrl(): string;
-  getMethod(): string;
+  getCaseSensitiveMethod(): string;
   getQuery(): string;
   getHeader(lowerCaseName: string): string;
   /** Every header in order, names in lower case; one that is there twice comes twice. */

@@ -75,11 +75,24 @@ class Rig {
   }
 }
 
-/** PROXY protocol v2 for TCP over IPv4, from this address. */
-function proxyHeader(address: string, { command = 0x21, family = 0x11 } = {}): Buffer {
-  const signature = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]);
-  const addresses = Buffer.from([...address.split('.').map(Number), 127, 0, 0, 1, 0xd4, 0x31, 0x1f, 0x90]);
-  return Buffer.concat([signature, Buffer.from([command, family, 0, addresses.length]), addresses]);
+const SIGNATURE = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]);
+const PORTS = [0xd4, 0x31, 0x1f, 0x90];
+const PROXY = 0x21;
+const LOCAL = 0x20;
+const [TCP4, TCP6] = [0x11, 0x21] as const;
+
+/** PROXY protocol v2. */
+function proxyFrame(command: number, family: number, content: readonly number[]): Buffer {
+  return Buffer.concat([
+    SIGNATURE,
+    Buffer.from([command, family, content.length >> 8, content.length & 0xff]),
+    Buffer.from(content),
+  ]);
+}
+
+/** For TCP over IPv4, from this address. */
+function proxyHeader(address: string, extra: readonly number[] = []): Buffer {
+  return proxyFrame(PROXY, TCP4, [...address.split('.').map(Number), 127, 0, 0, 1, ...PORTS, ...extra]);
 }
 
 const GET = 'GET /v1/position?topic=a HTTP/1.1\r\nHost: relay';
@@ -136,6 +149,29 @@ t.test('a trusted proxy’s word is taken', async (t) => {
   t.match(await rig.upgrade({ 'X-Forwarded-For': '6.6.6.6' }, proxyHeader(CLIENT)), { remoteAddress: CLIENT });
   await rig.request(`${GET}\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: ${CLIENT}`);
   t.match(rig.requests, [{ address: CLIENT }], 'a line of its own is the last word, whatever the client sent before');
+});
+
+t.test('PROXY headers of every shape: an address, the proxy’s own, or the end', async (t) => {
+  const rig = await Rig.open(t, { trustedProxies: ['127.0.0.1'] });
+  const addressOf = async (...prologue: readonly (string | Uint8Array)[]): Promise<string | number> => {
+    const { status } = await exchange(rig.port, { pieces: [...prologue, `${GET}\r\n\r\n`], pauseMs: 20 });
+    return status === 200 ? (rig.requests.at(-1)?.address ?? '') : status;
+  };
+  const ipv6 = [0x20, 0x01, 0x0d, 0xb8, ...Array(11).fill(0), 9];
+  const whole = proxyHeader(CLIENT);
+  t.equal(await addressOf(proxyFrame(PROXY, TCP6, [...ipv6, ...ipv6, ...PORTS])), '2001:db8::9');
+  t.equal(await addressOf(whole.subarray(0, 5), whole.subarray(5, 17), whole.subarray(17)), CLIENT, 'in pieces');
+  t.equal(await addressOf(proxyFrame(LOCAL, 0, [])), '127.0.0.1', 'a balancer’s own check');
+  t.equal(await addressOf(`PROXY TCP4 ${CLIENT} 127.0.0.1 54321 8080\r\n`), 505, 'version 1');
+  // Parts that are not understood are waited for in vain: uWS cuts those connections as it does every head that does not come.
+  const ends = await Promise.all([
+    addressOf(proxyHeader(CLIENT, [0x03, 0x00, 0x1e, ...Array(30).fill(1)])),
+    addressOf(SIGNATURE.subarray(0, 11), Uint8Array.of(0xff)),
+    addressOf(proxyFrame(0x31, TCP4, [])),
+    addressOf(whole, whole),
+    addressOf('\r\n'),
+  ]);
+  t.same(ends, [0, 0, 0, 0, 0], 'TLVs, another signature, another version, two of them, an empty line before the request');
 });
 
 t.test('origins: who is not listed is refused before the upgrade and over HTTP; who has none is not asked', async (t) => {

@@ -12,6 +12,7 @@ const HOST = 'Host: relay';
 const JSON_TYPE = 'Content-Type: application/json';
 /** What a smuggled request would publish. */
 const SMUGGLED = `POST /v1/publish?topic=smuggled HTTP/1.1\r\n${HOST}\r\n${JSON_TYPE}\r\nContent-Length: 1\r\n\r\n1`;
+const UPGRADE = `GET /v1/connect HTTP/1.1\r\n${HOST}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==`;
 const GET = 'GET /v1/position?topic=shapes HTTP/1.1';
 
 const relay = await startRelay(t, { httpBodyTimeoutMs: 1_000, httpBodyBytesMax: 65_536, lanes: 1 });
@@ -33,12 +34,7 @@ const SHAPES: readonly Shape[] = [
   // ---- where does the body end?
   { name: 'a proper request', sent: post(['Content-Length: 1'], '1'), status: 200 },
   { name: 'proper chunks', sent: post(['Transfer-Encoding: chunked'], '1\r\n1\r\n0\r\n\r\n'), status: 200 },
-  {
-    name: 'two lengths',
-    sent: post(['Content-Length: 1', 'Content-Length: 30'], `1${SMUGGLED}`),
-    status: 400,
-    body: /given twice/,
-  },
+  { name: 'two lengths', sent: post(['Content-Length: 1', 'Content-Length: 30'], '1'), status: 400, body: /given twice/ },
   { name: 'one length twice', sent: post(['Content-Length: 1', 'Content-Length: 1'], '1'), status: 400, body: /given twice/ },
   { name: 'two lengths in one', sent: post(['Content-Length: 1, 1'], '1'), status: 400 },
   {
@@ -51,7 +47,7 @@ const SHAPES: readonly Shape[] = [
     sent: post(['Transfer-Encoding: chunked', 'Content-Length: 4'], `0\r\n\r\n${SMUGGLED}`),
     status: 400,
   },
-  { name: 'another encoding', sent: post(['Transfer-Encoding: gzip'], `1${SMUGGLED}`), status: 400, body: /must be chunked/ },
+  { name: 'another encoding', sent: post(['Transfer-Encoding: gzip'], `1${SMUGGLED}`), status: 400 },
   { name: 'two encodings', sent: post(['Transfer-Encoding: gzip, chunked'], '0\r\n\r\n'), status: 400, body: /must be chunked/ },
   {
     name: 'an encoding twice',
@@ -72,16 +68,16 @@ const SHAPES: readonly Shape[] = [
   // ---- lines
   { name: 'a folded line', sent: post(['X-Folded: a', ' b', 'Content-Length: 1'], '1'), status: 400 },
   { name: 'a bare LF between headers', sent: post(['X-A: a\nContent-Length: 1'], '1'), status: 400 },
-  { name: 'a bare CR in a header', sent: post(['X-A: a\rb', 'Content-Length: 1'], '1'), status: 400 },
   { name: 'bare LF everywhere', sent: `${GET}\n${HOST}\n\n`, status: 505 },
   { name: 'NUL in a value', sent: get([HOST, 'X-A: a\0b']), status: 400 },
   { name: 'NUL in a name', sent: get([HOST, 'X-\0A: b']), status: 400 },
   { name: 'NUL in the path', sent: `GET /v1/\0 HTTP/1.1\r\n${HOST}\r\n\r\n`, status: 505 },
   { name: 'a name that is none', sent: get([HOST, 'X A: b']), status: 400 },
-  { name: 'a header without a name', sent: get([HOST, ': b']), status: 400 },
+  // uWebSockets.js takes it for the end of the headers.
+  { name: 'a header without a name', sent: get([HOST, ': b']), status: 200 },
   { name: 'a header without a colon', sent: get([HOST, 'nothing']), status: 400 },
   { name: 'no host', sent: get(['Accept: */*']), status: 400 },
-  { name: 'two hosts', sent: get([HOST, 'Host: other']), status: 400, body: /host is given twice/ },
+  { name: 'two hosts', sent: get([HOST, 'Host: other']), status: 400 },
   { name: 'bytes over 127 in a value', sent: get([HOST, 'X-A: \xff\xfe']), status: 200 },
   // ---- sizes
   { name: 'one huge header', sent: get([HOST, `X-A: ${'a'.repeat(20_000)}`]), status: 431 },
@@ -92,9 +88,9 @@ const SHAPES: readonly Shape[] = [
   { name: 'a body far over the bound', sent: post(['Content-Length: 99999999'], '1'.repeat(300_000)), status: 413 },
   // ---- methods, targets and versions
   { name: 'an unknown method', sent: `BREW /v1/publish HTTP/1.1\r\n${HOST}\r\n\r\n`, status: 405 },
-  { name: 'a method in lower case', sent: `get /v1/position?topic=a HTTP/1.1\r\n${HOST}\r\n\r\n`, status: 405 },
+  { name: 'a method in lower case', sent: `get /v1/position?topic=a HTTP/1.1\r\n${HOST}\r\n\r\n`, status: 400, body: /capitals/ },
   { name: 'a huge method', sent: `${'A'.repeat(3_000)} /v1/publish HTTP/1.1\r\n${HOST}\r\n\r\n`, status: 405 },
-  { name: 'no method', sent: ` /v1/publish HTTP/1.1\r\n${HOST}\r\n\r\n`, status: 400 },
+  { name: 'no method', sent: ` /v1/publish HTTP/1.1\r\n${HOST}\r\n\r\n`, status: 405 },
   { name: 'TRACE', sent: `TRACE /v1/publish HTTP/1.1\r\n${HOST}\r\nX-Secret: mine\r\n\r\n`, status: 405 },
   { name: 'CONNECT', sent: `CONNECT example.org:443 HTTP/1.1\r\n${HOST}\r\n\r\n`, status: 505 },
   { name: 'OPTIONS *', sent: `OPTIONS * HTTP/1.1\r\n${HOST}\r\n\r\n`, status: 505 },
@@ -108,19 +104,20 @@ const SHAPES: readonly Shape[] = [
   { name: 'the first words of HTTP/2', sent: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', status: 505 },
   { name: 'HTTP/9.9', sent: `GET / HTTP/9.9\r\n${HOST}\r\n\r\n`, status: 505 },
   { name: 'the first words of TLS', sent: Uint8Array.of(0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0), status: 505 },
-  // ---- more than one
-  { name: 'a request behind a body', sent: post(['Content-Length: 1'], `1${SMUGGLED}`), status: 200 },
-  { name: 'a request behind chunks', sent: post(['Transfer-Encoding: chunked'], `1\r\n1\r\n0\r\n\r\n${SMUGGLED}`), status: 200 },
-  { name: 'a request behind a GET', sent: `${get([HOST])}${SMUGGLED}`, status: 200 },
-  {
-    name: 'a request in the body of a GET',
-    sent: `${get([HOST, `Content-Length: ${SMUGGLED.length}`])}${SMUGGLED}`,
-    status: 200,
-  },
+  // ---- more than one: cut before the second is done
+  { name: 'a request behind a body', sent: post(['Content-Length: 1'], `1${SMUGGLED}`), status: 0 },
+  { name: 'a request behind chunks', sent: post(['Transfer-Encoding: chunked'], `1\r\n1\r\n0\r\n\r\n${SMUGGLED}`), status: 0 },
+  { name: 'a request behind a GET', sent: `${get([HOST])}${SMUGGLED}`, status: 0 },
+  { name: 'a request behind two lengths', sent: post(['Content-Length: 1', 'Content-Length: 30'], `1${SMUGGLED}`), status: 0 },
+  { name: 'a request behind a wrong path', sent: `GET /v1/none HTTP/1.1\r\n${HOST}\r\n\r\n${SMUGGLED}`, status: 0 },
+  { name: 'a request behind a wrong method', sent: `GET /v1/publish HTTP/1.1\r\n${HOST}\r\n\r\n${SMUGGLED}`, status: 0 },
+  { name: 'a request behind a refused upgrade', sent: `${UPGRADE}\r\n\r\n${SMUGGLED}`, status: 0 },
+  { name: 'a request behind a hidden length', sent: post([': x', `Content-Length: ${SMUGGLED.length}`], SMUGGLED), status: 0 },
+  { name: 'a request in the body of a GET', sent: get([HOST, `Content-Length: ${SMUGGLED.length}`]) + SMUGGLED, status: 200 },
   // ---- upgrades
   {
     name: 'an upgrade with a key that is none',
-    sent: `GET /v1/connect HTTP/1.1\r\n${HOST}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\nSec-WebSocket-Protocol: relay.v1\r\n\r\n`,
+    sent: `${UPGRADE}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: relay.v1\r\n\r\n`.replace('Key: d', 'Key: '),
     status: 404,
   },
 ];
@@ -155,13 +152,14 @@ t.test('byte by byte: what is slow is bounded in time, and what is slow and prop
     slowly('1'.repeat(1_000), 100, post(['Content-Length: 1000'])),
     exchange(relay.port, { pieces: [post(['Content-Length: 2'], '1')] }),
     exchange(relay.port, { pieces: [post(['Transfer-Encoding: chunked'], '1\r\n1\r\n')] }),
-    slowly(get([HOST]).repeat(10), 200),
+    slowly(get([HOST]), 400),
+    exchange(relay.port, { pieces: [get([HOST, 'X-A: a\rb'])] }),
     exchange(relay.port, { pieces: ['POST /v1/pub'] }),
     exchange(relay.port, { pieces: [''] }),
   ]);
   t.same(
     answers.map(({ status }) => status),
-    [200, 408, 408, 408, 0, 0, 0],
+    [200, 408, 408, 408, 0, 0, 0, 0],
     'a body has httpBodyTimeoutMs, a head what uWebSockets.js gives it',
   );
   t.equal(await relay.metric('relay_http_bodies_timed_out_total'), 3);
@@ -173,11 +171,11 @@ t.test('the ops port: one request, one answer, and the end', async (t) => {
   const next = `GET /livez HTTP/1.1\r\n${HOST}\r\n\r\n`;
   for (const { name, sent, status } of [
     { name: 'a proper request', sent: next, status: 200 },
-    { name: 'two requests', sent: next + next, status: 200 },
+    { name: 'two requests', sent: next + next, status: 0 },
     {
       name: 'two lengths',
       sent: `GET /livez HTTP/1.1\r\n${HOST}\r\nContent-Length: 0\r\nContent-Length: 9\r\n\r\n${next}`,
-      status: 200,
+      status: 0,
     },
     {
       name: 'a length and chunks',
@@ -192,7 +190,7 @@ t.test('the ops port: one request, one answer, and the end', async (t) => {
     { name: 'HTTP/0.9', sent: 'GET /livez\r\n\r\n', status: 505 },
   ]) {
     const answer = await ask(sent);
-    t.same([answer.status, answer.count], [status, 1], name);
+    t.same([answer.status, answer.count], [status, Math.sign(status)], name);
     t.equal((await ask(next)).status, 200, `${name}, and a proper one afterwards`);
   }
 });
