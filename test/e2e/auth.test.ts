@@ -146,6 +146,7 @@ t.test('with a key set: not ready before there are keys, then in; and in on the 
   const server = await JsonServer.open(t, text('not yet', 503));
   const relay = await startRelay(t, { jwksUrl: server.url, tokenAudience: 'relay', jwksRefreshMsMin: 1_000 });
   t.match(await relay.readiness(), { status: 503, text: /"name":"keys","ok":false/ });
+  t.match(await (await fetch(`http://127.0.0.1:${relay.opsPort}/metrics`)).text(), /^relay_auth_jwks_age_seconds \+Inf$/m);
   const token = await key.sign(claims('ann', { aud: 'relay' }));
   t.match(await hello(t, relay, token), { error: 106, closed: 4101 }, 'later, and not never');
   server.answer = json({ keys: [key.jwk] });

@@ -301,6 +301,16 @@ t.test('a file that is no JSON is named, whatever the engine says about it', asy
   t.match(problems[0], /^relay\.json is no JSON: /);
 });
 
+t.test('what the engine quotes of a file that is no JSON is left out: a secret may stand there', async (t) => {
+  for (const file of [
+    '{"opsToken": hunter2hunter2}',
+    '{"opsToken": "hunter2hunter2" x}',
+    '{"opsToken": "hunter2hunter2", "port": 1',
+    'hunter2hunter2',
+  ])
+    t.notMatch(load({ file }).problems.join(), 'hunter2', file);
+});
+
 t.test('all problems of all sources come at once, and a bad value is not judged further', async (t) => {
   const { problems } = load({
     file: '{"lanes": -1, "messageBytesMax": "a lot", "x": 1}',
@@ -393,8 +403,9 @@ t.test('the parts are told what the configuration says', async (t) => {
     argv: ['--payload-bytes-max=1000', '--topics=[{"match":"big.>","presence":false}]', '--http-pending-max=2000'],
   }).config;
   if (config === null) throw new Error('the configuration is valid');
-  const front = frontOptions(config);
+  const { limits, ...front } = frontOptions(config);
   t.match(config, front);
+  t.equal(limits.commandsPerTurnMax, config.commandsPerTurnMax);
   t.equal(front.payloadBytesMax, 1000);
   t.same(httpOptions(config), { requestTimeoutMs: 5_000, pendingMax: 2_000, batchMessagesMax: 1_000, bodyBytesMax: 1_048_576 });
   const lane = laneOptions(config, { index: 1, laneCount: 2, seed: 3, firstSub: 4, life: 0 });
