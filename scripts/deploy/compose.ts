@@ -77,8 +77,9 @@ export function composeProblems(path: string, text: string, prometheusText: stri
   const prometheus: Tree = parse(prometheusText);
   if (config.opsTokenFile !== '')
     expect(
-      listOf(prometheus, 'scrape_configs').some((job) => textOf(job, 'authorization', 'credentials_file') === config.opsTokenFile) &&
-        listOf(services['prometheus'], 'secrets').some((secret) => `${SECRETS_FOLDER}${secret}` === config.opsTokenFile),
+      listOf(prometheus, 'scrape_configs').some(
+        (job) => textOf(job, 'authorization', 'credentials_file') === config.opsTokenFile,
+      ) && listOf(services['prometheus'], 'secrets').some((secret) => `${SECRETS_FOLDER}${secret}` === config.opsTokenFile),
       `prometheus does not give the token in ${config.opsTokenFile}`,
     );
   const targets = listOf(prometheus, 'scrape_configs').flatMap((job) => listOf(job, 'static_configs', 0, 'targets'));

@@ -273,8 +273,9 @@ function applyFile(path: string, readFile: ConfigInput['readFile'], draft: Draft
   try {
     content = JSON.parse(readFile(path));
   } catch (error) {
-    const what = error instanceof SyntaxError ? 'is no JSON' : 'could not be read';
-    draft.problems.push(`${path} ${what}: ${error instanceof Error ? error.message : String(error)}`);
+    const message = error instanceof Error ? error.message : String(error);
+    if (error instanceof SyntaxError) draft.problems.push(`${path} is no JSON: ${withoutQuote(message)}`);
+    else draft.problems.push(`${path} could not be read: ${message}`);
     return;
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
@@ -285,6 +286,11 @@ function applyFile(path: string, readFile: ConfigInput['readFile'], draft: Draft
     if (isSettingName(key)) draft.setJson(key, value, `${path}: ${key}`);
     else draft.problems.push(`${path}: ${key} is no setting${didYouMean(key, SETTING_NAMES)}`);
   }
+}
+
+/** Of a JSON parser's message: it may quote what it stumbled over, and that may be a secret. */
+function withoutQuote(message: string): string {
+  return message.replace(/, ?(\.\.\.)?".*$/s, '');
 }
 
 function isSettingName(key: string): key is SettingName {

@@ -9,7 +9,7 @@ import { createClient, type FullClient, type Position, RelayError } from '../cli
 import type { Flag, FlagValues } from './flags.ts';
 
 export const CLIENT_FLAGS: Readonly<Record<string, Flag>> = {
-  url: { type: 'string', default: 'ws://127.0.0.1:8080', about: 'the relay' },
+  url: { type: 'string', default: 'ws://127.0.0.1:8080', about: 'the relay; RELAY_TOKEN has the token, where it wants one' },
   client: { type: 'string', about: 'a name for this client' },
   'connect-timeout-ms': { type: 'string', default: '10000', about: 'give up if no relay answers for so long; 0: never' },
 };
@@ -17,6 +17,12 @@ export const CLIENT_FLAGS: Readonly<Record<string, Flag>> = {
 export const JSON_FLAG: Readonly<Record<string, Flag>> = {
   json: { type: 'boolean', about: 'JSON lines, also on a terminal' },
 };
+
+/** By a variable and not by a flag, which everybody on the machine can see. */
+export function tokenOption(): { readonly token?: string } {
+  const token = process.env['RELAY_TOKEN'] ?? '';
+  return token === '' ? {} : { token };
+}
 
 /** The exit code: that of `use`, or 1 with the error's text on the standard error output. */
 export async function withClient(values: FlagValues, use: (client: FullClient) => Promise<number>): Promise<number> {
@@ -27,6 +33,7 @@ export async function withClient(values: FlagValues, use: (client: FullClient) =
     if (!Number.isInteger(timeoutMs) || timeoutMs < 0) throw new Error('--connect-timeout-ms must be a number of milliseconds');
     client = createClient({
       url: values['url'] as string,
+      ...tokenOption(),
       ...(values['client'] === undefined ? {} : { client: values['client'] as string }),
     });
     client.on('state', (state) => {

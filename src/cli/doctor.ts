@@ -4,10 +4,15 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { createClient } from '../client/index.ts';
+import { tokenOption } from './client-command.ts';
 import { type Flag, parse } from './flags.ts';
 
 const FLAGS: Readonly<Record<string, Flag>> = {
-  url: { type: 'string', about: 'also publish and subscribe through this relay, e.g. ws://127.0.0.1:8080' },
+  url: {
+    type: 'string',
+    about:
+      'also publish and subscribe through this relay, e.g. ws://127.0.0.1:8080; RELAY_TOKEN has the token, where it wants one',
+  },
 };
 /** One file per connection, and some for the process itself. */
 const OPEN_FILES_WANTED = 10_240;
@@ -80,7 +85,7 @@ async function uws(): Promise<Finding> {
 
 /** One message from a publisher to a subscriber and back to us, by the SDK. */
 async function roundTrip(url: string): Promise<Finding> {
-  const client = createClient({ url, client: 'doctor', helloTimeoutMs: 5_000, reconnect: { attemptsMax: 1 } });
+  const client = createClient({ url, ...tokenOption(), client: 'doctor', helloTimeoutMs: 5_000, reconnect: { attemptsMax: 1 } });
   const topic = `doctor.${Math.random().toString(36).slice(2)}`;
   try {
     await client.connect();

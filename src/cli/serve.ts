@@ -33,7 +33,6 @@ export async function serve(argv: string[]): Promise<number> {
   process.on('SIGTERM', onEarlySignal);
   process.on('SIGINT', onEarlySignal);
   log.debug('starting', { node: process.version, process: process.pid });
-  for (const warning of startWarnings(config)) log.warn(warning);
   let relay: Relay;
   try {
     relay = new Relay(config, {
@@ -85,6 +84,7 @@ export async function serve(argv: string[]): Promise<number> {
         else log.error('reloaded in part: what is not valid was not taken over', { problems });
       });
     });
+    for (const warning of startWarnings(config)) log.warn(warning);
     // Only now: who reads this line may send a signal at once.
     const lanes = relay.laneCount === 0 ? 'lanes inline' : `${relay.laneCount} ${relay.laneCount === 1 ? 'lane' : 'lanes'}`;
     log.info(`listening on ${relay.url}`, { lanes });

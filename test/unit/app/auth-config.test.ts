@@ -9,7 +9,10 @@ const OPS_TOKEN = 'a-token-for-operators';
 const KEYS = JSON.stringify([{ alg: 'HS256', secret: SECRET }]);
 const FILES: Readonly<Record<string, string>> = {
   'keys.json': KEYS,
-  'bad-keys.json': JSON.stringify([{ alg: 'HS257', secret: SECRET }, { alg: 'HS512', secret: SECRET }]),
+  'bad-keys.json': JSON.stringify([
+    { alg: 'HS257', secret: SECRET },
+    { alg: 'HS512', secret: SECRET },
+  ]),
   'ops-token': `${OPS_TOKEN}\n`,
   'short-token': 'short\n',
   'revocations.json': '{"version": 1, "revocations": []}',
@@ -41,7 +44,10 @@ for (const { name, argv } of [
   { name: 'anywhere with a key file', argv: ['--host=0.0.0.0', '--auth-keys-file=keys.json'] },
   { name: 'anywhere with keys', argv: ['--host=::', `--auth-keys=${KEYS}`] },
   { name: 'anywhere with a key set', argv: ['--host=10.0.0.1', '--jwks-url=https://id.example/keys'] },
-  { name: 'anywhere with a hook', argv: ['--host=0.0.0.0', '--auth-hook-url=https://hook.example/', '--anonymous-permissions={}'] },
+  {
+    name: 'anywhere with a hook',
+    argv: ['--host=0.0.0.0', '--auth-hook-url=https://hook.example/', '--anonymous-permissions={}'],
+  },
   { name: 'anywhere, told to', argv: ['--host=0.0.0.0', '--insecure'] },
   { name: 'with an ops port for others and a token', argv: ['--ops-host=0.0.0.0', `--ops-token=${OPS_TOKEN}`] },
   { name: 'with an ops port for others and a token in a file', argv: ['--ops-host=0.0.0.0', '--ops-token-file=ops-token'] },
@@ -75,7 +81,11 @@ for (const { name, argv, want } of [
     argv: [`--ops-token=${OPS_TOKEN}`, '--ops-token-file=ops-token'],
     want: /^only one of opsToken and opsTokenFile may be set/,
   },
-  { name: 'with a hook that nobody could be asked about at', argv: ['--auth-hook-url=https://hook.example/'], want: /^authHookUrl needs keys/ },
+  {
+    name: 'with a hook that nobody could be asked about at',
+    argv: ['--auth-hook-url=https://hook.example/'],
+    want: /^authHookUrl needs keys/,
+  },
   {
     name: 'with a subscribe hook and nobody known',
     argv: ['--auth-subscribe-hook-url=https://hook.example/'],
@@ -98,7 +108,10 @@ for (const { name, argv, want } of [
 }
 
 for (const { argv, want } of [
-  { argv: ['--jwks-url=http://id.example/keys'], want: /^--jwks-url must be an https:\/\/ address, an http:\/\/ one of this machine/ },
+  {
+    argv: ['--jwks-url=http://id.example/keys'],
+    want: /^--jwks-url must be an https:\/\/ address, an http:\/\/ one of this machine/,
+  },
   { argv: ['--jwks-url=https://user:password@id.example/keys'], want: /^--jwks-url must be/ },
   { argv: ['--jwks-url=file:///etc/keys'], want: /^--jwks-url must be/ },
   { argv: ['--auth-hook-url=http://127.0.0.1.evil.example/'], want: /^--auth-hook-url must be/ },
@@ -127,7 +140,13 @@ t.test('what is well is taken: addresses of this machine, placeholders of tokens
 });
 
 t.test('all that is wrong comes at once: keys, permissions, files, and where it may listen', async (t) => {
-  const argv = ['--host=0.0.0.0', '--ops-host=0.0.0.0', '--auth-keys-file=bad-keys.json', '--anonymous-permissions={"pubb":[]}', '--port=x'];
+  const argv = [
+    '--host=0.0.0.0',
+    '--ops-host=0.0.0.0',
+    '--auth-keys-file=bad-keys.json',
+    '--anonymous-permissions={"pubb":[]}',
+    '--port=x',
+  ];
   t.match(load(argv).problems, [
     /^--port must be/,
     /^bad-keys\.json\[0\]: alg must be one of HS256/,
@@ -177,5 +196,7 @@ t.test('a relay that is open says so, and to whom', async (t) => {
 
 t.test('rules that leave more open than they seem to are said', async (t) => {
   t.match(startWarnings(valid(['--jwks-url=https://id.example/'])), [/^tokenAudience is not set/]);
-  t.match(startWarnings(valid(['--auth-keys-file=keys.json', '--no-token-exp-required', '--token-lifetime-ms-max=0'])), [/may live for ever/]);
+  t.match(startWarnings(valid(['--auth-keys-file=keys.json', '--no-token-exp-required', '--token-lifetime-ms-max=0'])), [
+    /may live for ever/,
+  ]);
 });

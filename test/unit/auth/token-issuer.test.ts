@@ -3,8 +3,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
 import { ALGORITHM_NAMES } from '../../../src/auth/algorithms.ts';
 import { KeyRing } from '../../../src/auth/key-ring.ts';
-import { generateKey, issueToken, readSigningKey, secretSigningKey } from '../../../src/auth/token-issuer.ts';
 import { inspectToken } from '../../../src/auth/token-inspection.ts';
+import { generateKey, issueToken, readSigningKey, secretSigningKey } from '../../../src/auth/token-issuer.ts';
 import { TokenVerifier } from '../../../src/auth/token-verifier.ts';
 import { ManualClock } from '../../../src/base/clock.ts';
 import { claimsFor, forgeToken, keysOf, NOW_MS, NOW_SECONDS, testKey } from '../../support/tokens.ts';
@@ -48,8 +48,18 @@ for (const { name, text, alg, want } of [
   { name: 'a key for another algorithm', text: ED_PEM, alg: 'RS256', want: 'the key does not fit RS256: it is ed25519' },
   { name: 'a key and a secret algorithm', text: ED_PEM, alg: 'HS256', want: 'the key does not fit HS256: it is ed25519' },
   { name: 'a secret without alg', text: '{"kty": "oct", "k": "AAAA"}', alg: null, want: 'a secret must say its alg' },
-  { name: 'a short secret', text: '{"kty": "oct", "k": "AAAA", "alg": "HS256"}', alg: null, want: 'the secret has 3 bytes, HS256 needs 32 at least' },
-  { name: 'a JWK that says otherwise', text: JSON.stringify(generateKey('ES256').issuer), alg: 'EdDSA', want: 'the JWK is for ES256, not for EdDSA' },
+  {
+    name: 'a short secret',
+    text: '{"kty": "oct", "k": "AAAA", "alg": "HS256"}',
+    alg: null,
+    want: 'the secret has 3 bytes, HS256 needs 32 at least',
+  },
+  {
+    name: 'a JWK that says otherwise',
+    text: JSON.stringify(generateKey('ES256').issuer),
+    alg: 'EdDSA',
+    want: 'the JWK is for ES256, not for EdDSA',
+  },
 ] as const) {
   t.test(`${name} issues nothing`, async (t) => {
     t.throws(() => readSigningKey(text, alg), { name: 'KeyProblem', message: want });

@@ -8,6 +8,7 @@ import { KeyRing } from '../../../src/auth/key-ring.ts';
 import { issueToken } from '../../../src/auth/token-issuer.ts';
 import { type TokenRules, TokenVerifier, type VerifiedToken } from '../../../src/auth/token-verifier.ts';
 import { ManualClock } from '../../../src/base/clock.ts';
+import { Prng } from '../../../src/base/prng.ts';
 import { claimsFor, forgeToken, keysOf, NOW_MS, NOW_SECONDS, testKey } from '../../support/tokens.ts';
 
 const RULES: TokenRules = { issuer: '', audience: '', expRequired: true, leewayMs: 5_000, lifetimeMsMax: 86_400_000 };
@@ -117,6 +118,19 @@ t.test('what is signed cannot be changed, cut or put together anew', async (t) =
     `${Buffer.from('{"alg":"HS256", "kid":"main","typ":"JWT"}').toString('base64url')}.${claims}.${signature}`,
   ])
     t.match(await verifier.verify(forged), { fault: /signature|malformed/ }, forged);
+});
+
+t.test('a token with any other character in its head or claims proves nothing', async (t) => {
+  const prng = new Prng(2026);
+  const { verifier } = verifierOf();
+  const token = await key.sign(claimsFor('ann'));
+  const signed = token.lastIndexOf('.');
+  for (let round = 0; round < 1_000; round++) {
+    const at = prng.nextInt(0, signed - 1);
+    const character = prng.pick([...'ABCxyz019-_.={"'].filter((other) => other !== token[at]));
+    const outcome = await verifier.verify(token.slice(0, at) + character + token.slice(at + 1));
+    if (!('fault' in outcome)) t.fail(`accepted with ${character} at ${at}`);
+  }
 });
 
 t.test('16,384 characters are read', async (t) => {

@@ -47,7 +47,16 @@ const post = (body: string, headers: Readonly<Record<string, string>>): RequestI
 t.test('with a token: health is for all, the rest is not', async (t) => {
   const { ask, server } = await open(t, TOKEN);
   for (const path of ['/livez', '/readyz', '/startupz']) t.equal((await ask(path)).status, 200, path);
-  const guarded = ['/metrics', '/latency', '/latency.hgrm?stage=lane&window=1m', '/debug/slow', '/ops', '/ops/', '/ops/state', '/admin/revocations'];
+  const guarded = [
+    '/metrics',
+    '/latency',
+    '/latency.hgrm?stage=lane&window=1m',
+    '/debug/slow',
+    '/ops',
+    '/ops/',
+    '/ops/state',
+    '/admin/revocations',
+  ];
   for (const path of guarded) {
     const { status, headers } = await ask(path);
     t.equal(status, 401, path);
@@ -76,8 +85,18 @@ t.test('revoke: what is posted reaches the relay, and its answer the operator', 
 for (const { name, path = '/admin/revoke', init, status, text } of [
   { name: 'no token', init: post('{}', {}), status: 401, text: /opsToken is needed/ },
   { name: 'another token', init: post('{}', { authorization: 'Bearer nope' }), status: 401, text: /this is not opsToken/ },
-  { name: 'a form', init: { method: 'POST', body: 'subject=ann', headers: { ...BEARER, 'content-type': 'application/x-www-form-urlencoded' } }, status: 415, text: /application\/json/ },
-  { name: 'JSON that says it is text, as a page can send it', init: { method: 'POST', body: '{}', headers: { ...BEARER, 'content-type': 'text/plain' } }, status: 415, text: /application\/json/ },
+  {
+    name: 'a form',
+    init: { method: 'POST', body: 'subject=ann', headers: { ...BEARER, 'content-type': 'application/x-www-form-urlencoded' } },
+    status: 415,
+    text: /application\/json/,
+  },
+  {
+    name: 'JSON that says it is text, as a page can send it',
+    init: { method: 'POST', body: '{}', headers: { ...BEARER, 'content-type': 'text/plain' } },
+    status: 415,
+    text: /application\/json/,
+  },
   { name: 'no JSON', init: post('{', BEARER), status: 400, text: /the body is no JSON/ },
   { name: 'an empty body', init: post('', BEARER), status: 400, text: /the body is no JSON/ },
   { name: '16,385 bytes', init: post(`"${'x'.repeat(16_383)}"`, BEARER), status: 413, text: /16384 bytes/ },
@@ -113,7 +132,9 @@ t.test('who hangs up in the middle of a body has asked for nothing, and harms no
   const { port, ask, revoked } = await open(t, null);
   await new Promise<void>((resolve) => {
     const socket = connect(port, '127.0.0.1', () => {
-      socket.write('POST /admin/revoke HTTP/1.1\r\nHost: localhost\r\nX-Relay-Admin: 1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"sub');
+      socket.write(
+        'POST /admin/revoke HTTP/1.1\r\nHost: localhost\r\nX-Relay-Admin: 1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"sub',
+      );
       setImmediate(() => socket.destroy());
     });
     socket.on('close', () => resolve());
@@ -127,7 +148,12 @@ t.test('without a token: programs of this machine may, web pages may not', async
   t.equal((await ask('/ops/state')).status, 200);
   t.match(await ask('/admin/revoke', post('{}', {})), { status: 403, text: /X-Relay-Admin: 1/ });
   t.equal((await ask('/admin/revocations')).status, 403);
-  t.equal((await ask('/admin/revoke', { method: 'OPTIONS', headers: { origin: 'https://evil.example' } })).headers.get('access-control-allow-origin'), null);
+  t.equal(
+    (await ask('/admin/revoke', { method: 'OPTIONS', headers: { origin: 'https://evil.example' } })).headers.get(
+      'access-control-allow-origin',
+    ),
+    null,
+  );
   t.same(revoked, []);
   t.equal((await ask('/admin/revoke', post('{}', { 'x-relay-admin': '1' }))).status, 200);
 

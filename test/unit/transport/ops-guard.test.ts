@@ -17,11 +17,26 @@ for (const { name, headers, read, admin } of [
   { name: 'two tokens', headers: { authorization: `Bearer x ${TOKEN}` }, read: 401, admin: 401 },
   // A browser sends a password along with whatever a page makes it ask: good for looking only.
   { name: 'the token as a password', headers: { authorization: basic('ops', TOKEN) }, read: 200, admin: 401 },
-  { name: 'the token as a password, and the header', headers: { authorization: basic('', TOKEN), admin: '1' }, read: 200, admin: 401 },
+  {
+    name: 'the token as a password, and the header',
+    headers: { authorization: basic('', TOKEN), admin: '1' },
+    read: 200,
+    admin: 401,
+  },
   { name: 'the token as a name', headers: { authorization: basic(TOKEN, '') }, read: 401, admin: 401 },
-  { name: 'a password that is no pair', headers: { authorization: `Basic ${Buffer.from(TOKEN).toString('base64')}` }, read: 401, admin: 401 },
+  {
+    name: 'a password that is no pair',
+    headers: { authorization: `Basic ${Buffer.from(TOKEN).toString('base64')}` },
+    read: 401,
+    admin: 401,
+  },
   { name: 'the header for loopback', headers: { admin: '1' }, read: 401, admin: 401 },
-  { name: 'the token, under any name', headers: { authorization: `Bearer ${TOKEN}`, host: 'ops.example' }, read: 200, admin: 200 },
+  {
+    name: 'the token, under any name',
+    headers: { authorization: `Bearer ${TOKEN}`, host: 'ops.example' },
+    read: 200,
+    admin: 200,
+  },
 ]) {
   t.test(`with a token: ${name}`, async (t) => {
     const guard = new OpsGuard(() => TOKEN);
@@ -41,7 +56,12 @@ for (const { name, headers, read, admin } of [
   { name: 'as another loopback address, no port', headers: { host: '127.1.2.3', admin: '1' }, read: 200, admin: 200 },
   // What a page of evil.example reaches whose name leads to 127.0.0.1 all of a sudden.
   { name: 'under a foreign name', headers: { host: 'evil.example:8081', admin: '1' }, read: 403, admin: 403 },
-  { name: 'under a name that begins like loopback', headers: { host: '127.0.0.1.evil.example', admin: '1' }, read: 403, admin: 403 },
+  {
+    name: 'under a name that begins like loopback',
+    headers: { host: '127.0.0.1.evil.example', admin: '1' },
+    read: 403,
+    admin: 403,
+  },
   { name: 'under a name that ends like loopback', headers: { host: 'evil.localhost', admin: '1' }, read: 403, admin: 403 },
   { name: 'without a name', headers: { host: '', admin: '1' }, read: 403, admin: 403 },
 ]) {
