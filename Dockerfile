@@ -1,4 +1,5 @@
-# Relay image. Build: docker build -t clari-relay .   Run: docker run -p 8080:8080 --read-only clari-relay
+# Relay image. Build: docker build -t clari-relay .   Run, with keys as docs/authentication.md makes them:
+#   docker run -p 8080:8080 --read-only -v ./keys.json:/etc/clari-relay/keys.json:ro -e RELAY_AUTH_KEYS_FILE=/etc/clari-relay/keys.json clari-relay
 # Debian 13 because the uWebSockets.js build for Node 24 needs glibc 2.38 or later (Debian 12 has 2.36).
 # For builds that are the same tomorrow, pass both images by digest: --build-arg NODE_IMAGE=node@sha256:... --build-arg BASE_IMAGE=debian@sha256:...
 ARG NODE_IMAGE=node:24-trixie-slim
@@ -30,7 +31,8 @@ COPY deploy/container/healthcheck.mjs ./
 USER 10001:10001
 # 8080 clients; 8081 operators (health, metrics): never publish it.
 EXPOSE 8080 8081
-# In a container the door must be open to the container's network; who may reach it is the network's business in this release.
+# In a container the door must be open to the container's network. So the relay wants to be told who may come in (authKeysFile, jwksUrl), and ends with
+# exit code 2 if it is not; RELAY_INSECURE=true is for networks in which everybody may do everything.
 ENV RELAY_HOST=0.0.0.0
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["node", "healthcheck.mjs"]
 # Exec form: the relay is process 1 and gets SIGTERM itself; it drains and exits 0. Nothing else runs here, so there is nothing to reap.

@@ -46,7 +46,7 @@ const NPM_11 = {
   sha512: 'ztsxKxt/kkIaAs+2i0GU6I+DRmUdrNasxTZKJe9TCdSjKxlhah/4r/hl5ygMD6XAg1qZ9c2TNomR4qgOydp10g==',
 };
 /** For examples/python, which a test runs, and for npm's connections. */
-const TEST_PACKAGES = 'ca-certificates,procps,python3,python3-websockets,python3-msgpack';
+const TEST_PACKAGES = 'ca-certificates,procps,python3,python3-websockets,python3-msgpack,python3-cryptography';
 /** None of these may be in the image that runs. */
 const BUILD_TOOLS = ['npm', 'npx', 'yarn', 'corepack', 'gcc', 'cc', 'make', 'python3', 'git', 'curl', 'wget', 'esbuild'];
 const READY_MS_MAX = 20_000;
@@ -242,7 +242,9 @@ async function tryContainer(stage: Stage, root: string): Promise<void> {
   for (const instruction of stage.instructions) if (instruction.kind === 'env') env[instruction.name] = instruction.value;
   const user = lastOf(stage, 'user')?.user ?? '0:0';
   const cwd = lastOf(stage, 'workdir')?.path ?? '/';
-  const options: RootedOptions = { cwd, user, env, isReadOnly: true };
+  const withoutKeys: RootedOptions = { cwd, user, env, isReadOnly: true };
+  // What is tried here is the image, by programs of this machine that have no tokens.
+  const options: RootedOptions = { ...withoutKeys, env: { ...env, RELAY_INSECURE: 'true' } };
   check('USER is not root', !/^(0|root)(:|$)/.test(user), user);
 
   const healthcheck = lastOf(stage, 'healthcheck')?.argv ?? [];
@@ -250,6 +252,8 @@ async function tryContainer(stage: Stage, root: string): Promise<void> {
   check('HEALTHCHECK fails while no relay runs', unhealthy.code === 1, unhealthy.output.trim());
 
   const entrypoint = [...(lastOf(stage, 'entrypoint')?.argv ?? []), ...(lastOf(stage, 'cmd')?.argv ?? [])];
+  const open = await runIn(root, entrypoint, withoutKeys);
+  check('without keys it does not start', open.code === 2, open.output.trim().split('\n').at(-1));
   const relay = startIn(root, entrypoint, options);
   const relayEnded = ended(relay);
   const readyMs = await untilHealthy(() => runIn(root, healthcheck, options), relay);

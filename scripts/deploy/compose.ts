@@ -4,7 +4,7 @@
  */
 import { posix } from 'node:path';
 import { parse } from 'yaml';
-import { secondsOf, settingsOf, stopMs } from './settings.ts';
+import { secondsOf, settingsOf, stopMs, withSecrets } from './settings.ts';
 import { fieldsOf, get, listOf, type Tree, textOf } from './tree.ts';
 
 export interface ComposeFacts {
@@ -13,10 +13,12 @@ export interface ComposeFacts {
   readonly exists: (path: string) => boolean;
 }
 
-const TOP = ['name', 'services', 'networks', 'volumes'];
+const TOP = ['name', 'services', 'networks', 'secrets', 'volumes'];
 // biome-ignore format: a list of words.
 const SERVICE = ['build', 'image', 'restart', 'read_only', 'cap_drop', 'security_opt', 'environment', 'ports', 'networks', 'ulimits', 'mem_limit',
-  'stop_grace_period', 'command', 'volumes', 'depends_on'];
+  'stop_grace_period', 'command', 'volumes', 'depends_on', 'secrets'];
+/** Where Compose mounts them. */
+const SECRETS_FOLDER = '/run/secrets/';
 
 export function composeProblems(path: string, text: string, prometheusText: string, facts: ComposeFacts): string[] {
   const problems: string[] = [];
@@ -40,8 +42,10 @@ export function composeProblems(path: string, text: string, prometheusText: stri
     for (const port of listOf(service, 'ports'))
       expect(
         /^127\.0\.0\.1:\d+:\d+$/.test(String(port)),
-        `${name}: ${port} must be published on 127.0.0.1 only: nothing here authenticates`,
+        `${name}: ${port} must be published on 127.0.0.1 only: nothing here encrypts`,
       );
+    for (const secret of listOf(service, 'secrets'))
+      expect(String(secret) in fieldsOf(compose, 'secrets'), `${name}: no secret ${secret}`);
     for (const volume of listOf(service, 'volumes')) {
       const source = String(volume).split(':')[0] as string;
       if (source.startsWith('.')) {
@@ -51,8 +55,11 @@ export function composeProblems(path: string, text: string, prometheusText: stri
     }
   }
   const relay = services['relay'];
+  const env = fieldsOf(relay, 'environment') as Record<string, string>;
+  const secrets = listOf(relay, 'secrets').map((secret) => `${SECRETS_FOLDER}${secret}`);
   const { config, problems: settingProblems } = settingsOf(`${path}: relay`, {
-    env: fieldsOf(relay, 'environment') as Record<string, string>,
+    env,
+    readFile: withSecrets(env, (file) => secrets.includes(file)),
   });
   problems.push(...settingProblems);
   expect(textOf(relay, 'image') === `clari-relay:${facts.version}`, `relay: the image must be clari-relay:${facts.version}`);
@@ -68,6 +75,12 @@ export function composeProblems(path: string, text: string, prometheusText: stri
   expect(openFiles > config.connectionsMax, `relay: nofile is ${openFiles}, connectionsMax ${config.connectionsMax}`);
 
   const prometheus: Tree = parse(prometheusText);
+  if (config.opsTokenFile !== '')
+    expect(
+      listOf(prometheus, 'scrape_configs').some((job) => textOf(job, 'authorization', 'credentials_file') === config.opsTokenFile) &&
+        listOf(services['prometheus'], 'secrets').some((secret) => `${SECRETS_FOLDER}${secret}` === config.opsTokenFile),
+      `prometheus does not give the token in ${config.opsTokenFile}`,
+    );
   const targets = listOf(prometheus, 'scrape_configs').flatMap((job) => listOf(job, 'static_configs', 0, 'targets'));
   expect(targets.includes(`relay:${config.opsPort}`), `prometheus does not scrape relay:${config.opsPort}`);
   expect(

@@ -7,7 +7,7 @@ import { posix } from 'node:path';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { parseAllDocuments } from 'yaml';
 import type { RelayConfig } from '../../src/app/config.ts';
-import { settingsOf, stopMs } from './settings.ts';
+import { settingsOf, stopMs, withSecrets } from './settings.ts';
 import { fieldsOf, get, listOf, type Tree, textOf } from './tree.ts';
 
 export interface TextFile {
@@ -157,10 +157,15 @@ function podSettings(
   for (const name of Object.keys(env))
     if (!/^[A-Z_][A-Z0-9_]*$/.test(name)) problems.push(`${at}: ${name} is no name of a variable`);
   const mounted = new Map<string, string>();
+  const secretFolders: string[] = [];
   for (const mount of listOf(container, 'volumeMounts')) {
     const name = textOf(mount, 'name');
     const volume = listOf(pod, 'volumes').find((candidate) => textOf(candidate, 'name') === name);
     if (volume === undefined) problems.push(`${at}: there is no volume ${name}`);
+    if (textOf(volume, 'secret', 'secretName') !== undefined) {
+      secretFolders.push(textOf(mount, 'mountPath') ?? '');
+      continue;
+    }
     const data = dataOf(textOf(volume, 'configMap', 'name'));
     for (const [file, text] of Object.entries(data)) mounted.set(posix.join(textOf(mount, 'mountPath') ?? '', file), text);
   }
@@ -169,7 +174,8 @@ function podSettings(
     if (text === undefined) throw new Error(`not mounted; mounted: ${[...mounted.keys()].join(', ')}`);
     return text;
   };
-  const read = settingsOf(at, { env, readFile });
+  const isSecret = (file: string): boolean => secretFolders.includes(posix.dirname(file));
+  const read = settingsOf(at, { env, readFile: withSecrets(env, isSecret, readFile) });
   return { config: read.config, problems: [...problems, ...read.problems] };
 }
 

@@ -5,12 +5,11 @@
  */
 import process from 'node:process';
 import { AuditFile } from '../audit/audit-file.ts';
-import { AuditLog, AuditMetrics, type AuditNotice } from '../audit/audit-log.ts';
+import { AuditLog, type AuditNotice } from '../audit/audit-log.ts';
 import { CENSOR, cleanFact } from '../audit/facts.ts';
 import { sha256 } from '../audit/line.ts';
 import type { RelayClock } from '../base/clock.ts';
 import type { LaneEvent } from '../pool/lane-pool.ts';
-import type { MetricReading } from '../telemetry/exposition.ts';
 import { type RelayConfig, SETTING_NAMES, SETTINGS, type SettingName } from './config-table.ts';
 import type { ComponentHealth } from './health.ts';
 
@@ -72,31 +71,10 @@ function isSecret(name: string): boolean {
   return SECRET_NAME.test(name) && !NO_SECRET_NAME.test(name);
 }
 
-// ---- what is seen of it
+// ---- health
 
 export function auditHealth(audit: AuditLog | null): ComponentHealth[] {
   if (audit === null) return [];
   const { trouble, end } = audit;
   return [{ name: 'audit log', ok: !audit.isBlocked, detail: trouble ?? `${end.seq} lines in the chain` }];
-}
-
-const NO_AUDIT = new AuditMetrics();
-
-export function auditReadings(audit: AuditLog | null): MetricReading[] {
-  const { linesWritten, linesLost, eventsCollapsed, writeFailures, filesRotated } = audit?.metrics ?? NO_AUDIT;
-  const reading = (name: string, type: 'counter' | 'gauge', help: string, value: number): MetricReading => ({
-    name: `relay_audit_${name}`,
-    type,
-    help,
-    values: [{ value }],
-  });
-  return [
-    reading('lines_total', 'counter', 'Lines of the audit log written', linesWritten),
-    reading('lines_lost_total', 'counter', 'Lines of the audit log that were lost; a later line says so', linesLost),
-    reading('events_collapsed_total', 'counter', 'Events that share a line of the audit log with their like', eventsCollapsed),
-    reading('write_failures_total', 'counter', 'Attempts to write the audit log that failed', writeFailures),
-    reading('files_rotated_total', 'counter', 'Files of the audit log that were left for a new one', filesRotated),
-    reading('queue_lines', 'gauge', 'Lines that wait to be written to the audit log', audit?.queuedLines ?? 0),
-    reading('blocked', 'gauge', '1 while nobody new may come in for want of an audit log', audit?.isBlocked ? 1 : 0),
-  ];
 }

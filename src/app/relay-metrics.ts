@@ -5,10 +5,10 @@ import { LanePool } from '../pool/lane-pool.ts';
 import type { HistogramValue, MetricReading } from '../telemetry/exposition.ts';
 import type { LatencyCounts } from '../telemetry/latency-counts.ts';
 import { PROCESS_STAGES, STAGE_NAMES } from '../telemetry/stages.ts';
+import { auditReadings } from './audit-metrics.ts';
 import { authReadings } from './auth-metrics.ts';
 import { LANE_METRIC_HELP } from './lane-metric-help.ts';
 import type { Relay } from './relay.ts';
-import { auditReadings } from './relay-audit.ts';
 
 const FRONT_HELP: Readonly<Record<string, string>> = {
   connectionsOpened: 'WebSocket connections opened',

@@ -160,6 +160,7 @@ export class Service {
         if (Object.keys(this.#condition).length > 0) this.beat();
         this.#beatLater();
         this.#ready?.resolve();
+        this.#ready = null; // Whoever was told that it is registered is not told by that promise that it is no more.
       },
       failed: (error: RelayError) => {
         if (this.#state.name !== 'registering') return;

@@ -72,7 +72,7 @@ export interface UwsApp {
   any(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): this;
   get(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): this;
   post(pattern: string, handler: (response: UwsResponse, request: UwsRequest) => void): this;
-  /** 1: an HTTP connection has come; -1: it has gone, or is a WebSocket now. */
+  /** 1: a connection has come; -1: it has gone. Of one that has become a WebSocket nothing more is said. */
   filter(handler: (response: UwsResponse, change: 1 | -1) => void): this;
   addServerName(name: string, options: UwsTlsOptions): this;
   /** What is routed from here on is for this server name only. */

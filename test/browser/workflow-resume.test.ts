@@ -202,6 +202,9 @@ t.test('a refreshed page resumes the progress of a workflow run at its offset', 
     [after.result, []],
     'a page that comes back when all is over has the result, and no event twice',
   );
-  t.same(later.shown, after.shown);
+  t.same(
+    later.shown.map(({ offset }) => offset),
+    range(1, events.length),
+  );
   t.same(complaints, []);
 });

@@ -4,9 +4,10 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { startFaultyRelay } from '../support/faults.ts';
-import { PUBLISH, RawClient } from '../support/raw-client.ts';
+import { HELLO, OK, PUBLISH, RawClient, SUBSCRIBE } from '../support/raw-client.ts';
 import { relayProgram, startRelay } from '../support/relay-process.ts';
 import { openClient, range } from '../support/sdk.ts';
+import { testKey } from '../support/tokens.ts';
 
 type Line = Readonly<Record<string, unknown>>;
 
@@ -82,6 +83,77 @@ t.test('a life from start to stop is in it, the chain is whole by any SHA-256, a
   t.match(await verify(t, auditLogFile, '--from-hash', lastHash), { code: 1, text: /audit\.log: anchor: / });
   t.match(await verify(t, join(auditLogFile, 'none')), { code: 2 });
   t.match(await verify(t), { code: 2, text: /usage/ });
+});
+
+t.test('who came in, who was refused what, what an operator did about it; and no token, key or payload', async (t) => {
+  const auditLogFile = join(t.testdir({}), 'audit.log');
+  const key = testKey('HS256');
+  const opsToken = 'an-ops-token-that-must-not-be-in-any-log';
+  const rateLimits = [{ scope: 'connection', what: 'subscribe', perSecond: 0.001, burst: 3 }];
+  const relay = await startRelay(t, { auditLogFile, lanes: 1, authKeys: [key.entry], opsToken, rateLimits, rateRefusalsMax: 5 });
+  const iat = Math.floor(Date.now() / 1_000) - 5;
+  const tokenOf = (sub: string, jti: string): Promise<string> =>
+    key.sign({ sub, jti, iat, exp: iat + 600, relay: { pub: ['room'], sub: ['room'] } });
+  const [ada, eve] = [await tokenOf('ada', 'ada-1'), await tokenOf('eve', 'eve-1')];
+  const open = async (token: string) => {
+    const raw = await RawClient.open(t, relay.port, { hello: false });
+    return { raw, greeting: await raw.request(HELLO, { token }) };
+  };
+
+  const first = await open(ada);
+  t.equal(first.greeting[0], OK);
+  const denials = range(1, 300).map(() => [
+    PUBLISH,
+    first.raw.nextId(),
+    'elsewhere',
+    null,
+    'a payload that must not be in any log',
+  ]);
+  first.raw.send(...denials);
+  await first.raw.answer(denials.at(-1)?.[1] as number);
+  await open(`${ada.slice(0, -6)}AAAAAA`);
+  const http = await fetch(`http://127.0.0.1:${relay.port}/v1/publish?topic=room`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${eve}x` },
+    body: '1',
+  });
+  t.equal(http.status, 401);
+  const flood = await open(eve);
+  flood.raw.send(...range(1, 20).map(() => [SUBSCRIBE, flood.raw.nextId(), 'room', null]));
+  t.match(await flood.raw.closed, { code: 4_102 });
+  const revoked = relayProgram(t, ['revoke', '--subject', 'ada', '--ops-url', `http://127.0.0.1:${relay.opsPort}`], {
+    env: { RELAY_OPS_TOKEN: opsToken },
+  });
+  t.same(await revoked.exited, { code: 0, signal: null });
+  t.match(await first.raw.closed, { code: 4_505 });
+  t.same(await relay.terminate(), { code: 0, signal: null });
+
+  const lines = linesIn(auditLogFile);
+  const of = (event: string): Line[] => lines.filter((line) => line['event'] === event);
+  t.match(of('authenticated'), [
+    { subject: 'ada', tokenId: 'ada-1', address: '127.0.0.1' },
+    { subject: 'eve', tokenId: 'eve-1' },
+  ]);
+  const session = of('authenticated')[0]?.['session'];
+  t.ok(of('denied').length <= 4, `${of('denied').length} lines for 300 denials`);
+  t.ok(of('denied').every((line) => line['session'] === session && line['right'] === 'pub' && line['name'] === 'elsewhere'));
+  const counted = of('denied').reduce((sum, { repeats = 1 }) => sum + (repeats as number), 0);
+  t.equal(counted, 300);
+  t.equal(of('authenticationFailed').length, 2);
+  t.match(of('authenticationFailed'), [{ code: 'UNAUTHENTICATED' }, { session: 0, address: '127.0.0.1' }]);
+  t.match(of('rateLimited'), [{ subject: 'eve', limit: /./ }]);
+  t.match(of('adminAction'), [
+    { action: 'revoke', subject: 'opsToken', outcome: 'done', details: { subject: 'ada', sessionsClosed: 1 } },
+  ]);
+  t.match(of('revoked'), [{ session, subject: 'ada', tokenId: 'ada-1' }]);
+  t.ok(of('disconnected').some((line) => line['session'] === session && line['code'] === 4_505));
+  t.match(of('configured')[0], {
+    settings: { opsToken: { value: '[redacted]' }, authKeys: { value: '[redacted]', from: '--auth-keys' } },
+  });
+  const text = readFileSync(auditLogFile, 'utf8');
+  for (const secret of [ada, eve, opsToken, JSON.stringify(key.entry), 'a payload that must'])
+    t.notOk(text.includes(secret) || text.includes(secret.slice(-20)), secret.slice(0, 12));
+  t.match(await verify(t, auditLogFile), { code: 0 });
 });
 
 t.test('kill -9 while clients come and go, ten times over: the chain is whole', async (t) => {

@@ -1,5 +1,5 @@
 /** The configuration: sources and their order, every kind of problem, the checks between settings, and what the parts are told. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import {
   type ConfigInput,
@@ -340,14 +340,15 @@ t.test('variables of others are passed over', async (t) => {
 });
 
 t.test('the doors may share a port on different addresses, and both may take any free one', async (t) => {
-  t.same(load({ argv: ['--host=10.0.0.1', '--ops-port=8080'] }).problems, []);
+  t.same(load({ argv: ['--host=10.0.0.1', '--ops-port=8080', '--insecure'] }).problems, []);
   t.same(load({ argv: ['--port=0', '--ops-port=0'] }).problems, []);
-  t.equal(load({ argv: ['--host=0.0.0.0', '--ops-port=8080'] }).problems.length, 1);
+  t.equal(load({ argv: ['--host=0.0.0.0', '--ops-port=8080', '--insecure'] }).problems.length, 1);
 });
 
 t.test('help is a text that names every flag, whatever else is wrong', async (t) => {
   const { help } = load({ argv: ['--help', '--port=x'] });
-  for (const name of SETTING_NAMES) t.match(help, name === 'compression' ? '--[no-]compression' : `${flagName(name)} VALUE`);
+  for (const name of SETTING_NAMES)
+    t.match(help, SETTINGS[name].isSwitch ? `--[no-]${flagName(name).slice(2)}` : `${flagName(name)} VALUE`);
   t.equal(load({ argv: ['-h'] }).help, help);
 });
 
@@ -381,7 +382,9 @@ t.test('the reference names every setting in its three spellings', async (t) => 
 t.test('a metric that a setting names is one that exists', async (t) => {
   const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
   const { LANE_COUNTERS, LANE_GAUGES } = await import('../../../src/lane/lane-metrics.ts');
-  const source = readFileSync(new URL('../../../src/app/relay-metrics.ts', import.meta.url), 'utf8');
+  const folder = new URL('../../../src/app/', import.meta.url);
+  const sources = readdirSync(folder).filter((name) => name.endsWith('-metrics.ts'));
+  const source = sources.map((name) => readFileSync(new URL(name, folder), 'utf8')).join('\n');
   const known = new Set([
     ...Object.keys(new FrontMetrics()).map((name) => `relay_${snake(name)}_total`),
     ...LANE_COUNTERS.map((name) => `relay_lane_${snake(name)}_total`),

@@ -1,11 +1,11 @@
 /** What the audit log is told of the configuration, and what health and metrics say of the log. */
 import { join } from 'node:path';
 import t from 'tap';
+import { auditReadings } from '../../../src/app/audit-metrics.ts';
 import { loadConfig, type RelayConfig } from '../../../src/app/config.ts';
 import { DEFAULTS, SETTING_NAMES } from '../../../src/app/config-table.ts';
 import {
   auditHealth,
-  auditReadings,
   configurationFacts,
   createAuditLog,
   recordLane,

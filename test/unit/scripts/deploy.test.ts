@@ -98,6 +98,24 @@ for (const broken of [
     instead: 'selector:\n    app: x\n  # No',
     want: /selects no pod/,
   },
+  {
+    name: 'a relay without keys',
+    text: 'RELAY_AUTH_KEYS_FILE: /etc',
+    instead: 'RELAY_AUTH_KEYS_FIL: /etc',
+    want: /host must be a loopback address, unless one of authKeysFile/,
+  },
+  {
+    name: 'an ops port without its token',
+    text: 'RELAY_OPS_TOKEN_FILE: /etc/clari-relay-secrets/ops-token',
+    instead: 'RELAY_OPS_TOKEN_FILE: ""',
+    want: /opsHost must be a loopback address, unless opsToken/,
+  },
+  {
+    name: 'keys that are not mounted',
+    text: 'RELAY_AUTH_KEYS_FILE: /etc/clari-relay-secrets/',
+    instead: 'RELAY_AUTH_KEYS_FILE: /etc/keys/',
+    want: /keys\.json could not be read: not mounted/,
+  },
   { name: 'a writable root', text: 'readOnlyRootFilesystem: true', instead: 'readOnlyRootFilesystem: false', want: /read-only/ },
   { name: 'service links', text: 'enableServiceLinks: false', instead: 'enableServiceLinks: true', want: /enableServiceLinks/ },
   {
@@ -161,6 +179,24 @@ for (const broken of [
     want: /ops port must not be published/,
   },
   { name: 'a port for the world', text: '"127.0.0.1:8080:8080"', instead: '"8080:8080"', want: /127\.0\.0\.1 only/ },
+  {
+    name: 'a secret that the relay does not get',
+    text: 'secrets: [relay_keys, relay_ops_token]',
+    instead: 'secrets: [relay_ops_token]',
+    want: /relay_keys could not be read: no file/,
+  },
+  {
+    name: 'a secret that is none',
+    text: '  relay_keys:\n    file',
+    instead: '  relay_key:\n    file',
+    want: /relay: no secret relay_keys/,
+  },
+  {
+    name: 'a Prometheus without the token',
+    text: '    secrets: [relay_ops_token]\n    networks: [ops]',
+    instead: '    networks: [ops]',
+    want: /prometheus does not give the token in \/run\/secrets\/relay_ops_token/,
+  },
   { name: 'an image of the day', text: 'grafana/grafana:11.1.0', instead: 'grafana/grafana:latest', want: /must have a version/ },
   {
     name: 'a file that is gone',
