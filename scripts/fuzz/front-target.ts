@@ -113,6 +113,7 @@ export class FrontTarget implements FuzzTarget {
     this.#front = new Front(
       {
         ...frontOptions(DEFAULTS),
+        schedule: (turn) => void this.#turns.push(turn),
         connectionsMax: 1_000,
         connectRatePerSecond: 1_000_000,
         sendQueueBytesMax: 65_536,

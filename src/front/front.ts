@@ -244,7 +244,8 @@ export class Front {
       at = this.#handle(session, bytes, 0, bytes.length);
       this.#endHandling();
     }
-    if (at < bytes.length) this.#hold(session, bytes, at, stampUs);
+    // Its answers may have been too many for its socket: then it is closed by now.
+    if (at < bytes.length && !session.hasEnded) this.#hold(session, bytes, at, stampUs);
   }
 
   #beginHandling(stampUs: number): void {

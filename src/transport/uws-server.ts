@@ -234,7 +234,8 @@ export class UwsServer {
       message: (socket, message, isBinary) => {
         const connection = socket.getUserData().c;
         front.onMessage(connection.session as Session, new Uint8Array(message), isBinary);
-        if (connection.token !== null) connection.token = null;
+        // HELLO may have to wait for a turn with room; until then its token is needed.
+        if (connection.token !== null && connection.session?.state.name !== 'greeting') connection.token = null;
       },
       drain: (socket) => front.onDrain(socket.getUserData().c.session as Session),
       pong: (socket) => front.onPong(socket.getUserData().c.session as Session),

@@ -94,6 +94,7 @@ t.test('those lives had everything in them', async (t) => {
     'closed 4500',
     'closed 4504',
     'deaths',
+    'messages deferred',
   ]) {
     t.ok((totals[what] ?? 0) > 0, `${what}: ${totals[what] ?? 0}`);
   }

@@ -135,7 +135,7 @@ class Simulator implements SimWorld, ServiceWorld {
       new Prng(options.seed, 0x1a9e5),
       this.model,
     );
-    this.#front = new Front(config.front, this.#lanes, this.#clock);
+    this.#front = new Front({ ...config.front, schedule }, this.#lanes, this.#clock);
     this.transport = new MemoryTransport({ ...config.transport, schedule }, this.#front);
     this.#lanes.start(this.#front.laneEvents);
     this.#clients = Array.from(
@@ -258,6 +258,7 @@ class Simulator implements SimWorld, ServiceWorld {
     this.#leave();
     this.#checkNothingIsLeft();
     this.count('deaths', this.#lanes.deaths);
+    this.count('messages deferred', this.#front.metrics.messagesDeferred);
   }
 
   #traceConfig(): void {
@@ -737,6 +738,7 @@ class Simulator implements SimWorld, ServiceWorld {
     if (connectionCount !== 0) this.fail(`${connectionCount} connections are left`);
     // Lanes that have sent a dead letter elsewhere have a session of their own.
     if ([...this.#front.sessions].some(({ internal }) => !internal)) this.fail('sessions are left');
+    if (this.#front.heldBytes !== 0) this.fail(`${this.#front.heldBytes} bytes of messages are left that wait for a turn`);
     if (subscriptionCount !== 0) this.fail(`${subscriptionCount} subscriptions are left in the hub`);
     const { callCount, instanceCount, queryCount } = this.#front;
     if (callCount + instanceCount + queryCount > 0)

@@ -90,7 +90,7 @@ class WorkflowSimulator implements WorkflowClientWorld {
       new Prng(options.seed, 0x1a9e5),
       this.model,
     );
-    this.#front = new Front(config.front, this.#lanes, this.#clock);
+    this.#front = new Front({ ...config.front, schedule }, this.#lanes, this.#clock);
     this.transport = new MemoryTransport({ ...config.transport, schedule }, this.#front);
     this.#lanes.start(this.#front.laneEvents);
     this.#clients = Array.from({ length: config.clientCount }, (_, index) => new WorkflowClient(index, this));

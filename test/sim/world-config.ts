@@ -119,6 +119,14 @@ function serviceRule(prng: Prng): ServiceRule {
 }
 
 export function worldConfig(prng: Prng): WorldConfig {
+  const world = drawWorld(prng);
+  // Drawn last, so that worlds of earlier days are what they were.
+  const commandsPerTurnMax = prng.pick([1, 3, 256]);
+  const commandsPerTurnTotalMax = prng.pick([commandsPerTurnMax, 2_048]);
+  return { ...world, front: { ...world.front, limits: { ...world.front.limits, commandsPerTurnMax, commandsPerTurnTotalMax } } };
+}
+
+function drawWorld(prng: Prng): WorldConfig {
   const ingressRingBytes = prng.pick([4_096, 8_192, 16_384, 32_768]);
   const isTight = ingressRingBytes === 4_096;
   const payloadBytesMax = isTight ? 200 : 400;

@@ -132,8 +132,8 @@ export class Turns {
     if (held === null) return;
     held.isBlocked = false;
     this.#serve(session, Number.POSITIVE_INFINITY);
+    this.#waitRested();
     this.#finish();
-    for (const other of this.#rested.splice(0)) this.#wait(other);
   }
 
   /** The session is gone, and what it has sent with it. */
@@ -166,10 +166,14 @@ export class Turns {
       this.#waiting.delete(session);
       this.#serve(session, ROUND_COMMANDS);
     }
-    for (const session of this.#rested) if (session.held !== null) this.#wait(session);
-    this.#rested.length = 0;
+    this.#waitRested();
     this.#finish();
   };
+
+  #waitRested(): void {
+    for (const session of this.#rested) if (session.held !== null) this.#wait(session);
+    this.#rested.length = 0;
+  }
 
   #serve(session: Session, commandsMax: number): void {
     const held = session.held as HeldMessages;

@@ -282,6 +282,39 @@ for (const { name, sources, want } of [
     want: 'httpBatchMessagesMax must be at most httpPendingMax: the largest batch would never get in; got httpBatchMessagesMax=1000 (default), httpPendingMax=999 (--http-pending-max)',
   },
   {
+    name: 'a share of a turn over that of all',
+    sources: { argv: ['--commands-per-turn-max', '4096'] },
+    want: 'commandsPerTurnMax must be at most commandsPerTurnTotalMax: one connection’s share is a part of all; got commandsPerTurnMax=4096 (--commands-per-turn-max), commandsPerTurnTotalMax=2048 (default)',
+  },
+  {
+    name: 'a message that could not wait',
+    sources: { argv: ['--commands-waiting-bytes-max', '65536'] },
+    want: 'messageBytesMax + 64 must be at most commandsWaitingBytesMax: one message must be able to wait; got messageBytesMax=98304 (default), commandsWaitingBytesMax=65536 (--commands-waiting-bytes-max)',
+  },
+  {
+    name: 'one connection’s waiting bytes over all',
+    sources: { argv: ['--commands-waiting-bytes-total-max', '2097152'] },
+    want: 'commandsWaitingBytesMax must be at most commandsWaitingBytesTotalMax: one connection’s share is a part of all; got commandsWaitingBytesMax=4194304 (default), commandsWaitingBytesTotalMax=2097152 (--commands-waiting-bytes-total-max)',
+  },
+  {
+    name: 'load levels the wrong way round',
+    sources: { argv: ['--shed-delay-ms=5000', '--shed-memory-mb=500', '--shed-memory-hard-mb=400'] },
+    want: [
+      'shedDelayMs must be at most shedDelayHardMs: the second level refuses what the first one refuses, and more; got shedDelayMs=5000 (--shed-delay-ms), shedDelayHardMs=3000 (default)',
+      'shedMemoryMb must be at most shedMemoryHardMb: the second level refuses what the first one refuses, and more; got shedMemoryMb=500 (--shed-memory-mb), shedMemoryHardMb=400 (--shed-memory-hard-mb)',
+    ],
+  },
+  {
+    name: 'rate limits with problems, all of them',
+    sources: { env: { RELAY_RATE_LIMITS: '[{"scope":"connection","what":"bytes","perSecond":1,"burst":5},{"scope":"all"}]' } },
+    want: [
+      'RELAY_RATE_LIMITS[0].burst must be an integer in [98304, 1000000000] (messageBytesMax: a larger message would never get in), got 5',
+      "RELAY_RATE_LIMITS[1].scope must be one of connection, subject, address, got 'all'",
+      'RELAY_RATE_LIMITS[1].what must be one of connect, publish, subscribe, call, command, bytes, got undefined',
+      'RELAY_RATE_LIMITS[1].perSecond must be a number in [0.001, 1000000000], got undefined',
+    ],
+  },
+  {
     name: 'a drain window over its deadline',
     sources: { argv: ['--drain-window-ms', '15001'] },
     want: 'drainWindowMs must be at most drainDeadlineMs: clients would be closed before their slot comes; got drainWindowMs=15001 (--drain-window-ms), drainDeadlineMs=15000 (default)',
@@ -405,7 +438,12 @@ t.test('the parts are told what the configuration says', async (t) => {
   if (config === null) throw new Error('the configuration is valid');
   const { limits, ...front } = frontOptions(config);
   t.match(config, front);
-  t.equal(limits.commandsPerTurnMax, config.commandsPerTurnMax);
+  t.match(limits, {
+    rateLimits: [],
+    refusalsMax: 1_000,
+    commandsPerTurnMax: 256,
+    shedding: { delayMs: [1_000, 3_000], calls: false },
+  });
   t.equal(front.payloadBytesMax, 1000);
   t.same(httpOptions(config), { requestTimeoutMs: 5_000, pendingMax: 2_000, batchMessagesMax: 1_000, bodyBytesMax: 1_048_576 });
   const lane = laneOptions(config, { index: 1, laneCount: 2, seed: 3, firstSub: 4, life: 0 });
@@ -414,6 +452,20 @@ t.test('the parts are told what the configuration says', async (t) => {
   const topics = new TopicConfigs(lane.topicRules);
   t.match(topics.resolve('any'), { maxPayloadBytes: 1000, presence: true }, 'payloadBytesMax reaches every topic');
   t.match(topics.resolve('big.one'), { maxPayloadBytes: 1000, presence: false });
+});
+
+t.test('marks of load: auto is a share of the memory there is, 0 is never', async (t) => {
+  const marksOf = (argv: string[]) => {
+    const { config } = load({ argv });
+    if (config === null) throw new Error('the configuration is valid');
+    return frontOptions(config).limits.shedding;
+  };
+  const [low, high] = marksOf([]).memoryBytes;
+  t.ok(low > 50_000_000 && low < high && Number.isFinite(high), `${low}, ${high}`);
+  t.match(marksOf(['--shed-memory-mb=100', '--shed-memory-hard-mb=0', '--shed-delay-ms=0', '--shed-delay-hard-ms=50']), {
+    delayMs: [Number.POSITIVE_INFINITY, 50],
+    memoryBytes: [104_857_600, Number.POSITIVE_INFINITY],
+  });
 });
 
 // ---- workflow definitions

@@ -93,7 +93,8 @@ export class Rig {
       },
       this.clock,
     );
-    this.front = new Front({ ...FRONT_OPTIONS, ...front }, this.lanes, this.clock);
+    const schedule = (turn: () => void): void => void this.#turns.push(turn);
+    this.front = new Front({ ...FRONT_OPTIONS, schedule, ...front }, this.lanes, this.clock);
     this.lanes.start(this.front.laneEvents);
     this.gateway = new HttpGateway(this.front, { ...GATEWAY_OPTIONS, ...gateway }, this.clock);
   }

@@ -73,7 +73,11 @@ export class SecurityRig {
                 guardedTopics.includes(topic) ? { denied: new RelayError('FORBIDDEN', 'said the guard', { name: topic }) } : null,
               ),
           };
-    this.front = new Front({ ...FRONT_DEFAULTS, ...options }, this.lanes, this.clock, { authenticator, subscribeGuard });
+    const schedule = (turn: () => void): void => void this.#turns.push(turn);
+    this.front = new Front({ ...FRONT_DEFAULTS, schedule, ...options }, this.lanes, this.clock, {
+      authenticator,
+      subscribeGuard,
+    });
     this.front.onSecurity = (event) => void this.events.push(event);
     this.lanes.start(this.front.laneEvents);
     this.gateway = new HttpGateway(this.front, GATEWAY_OPTIONS, this.clock, authenticator);

@@ -68,8 +68,8 @@ t.test('subscriptions of a subject, over all of its connections', async (t) => {
   ]);
   t.match(two.ask([SUBSCRIBE, 4, 'a', { last: 1 }]), [[OK, 4]], 'what it has already, it may subscribe to again');
   t.match(
-    bob.ask(...times(5, (index) => [SUBSCRIBE, 2 + index, `b.${index}`, null])).map(([type]) => type),
-    [OK, OK, OK, OK, OK],
+    bob.ask(...times(3, (index) => [SUBSCRIBE, 2 + index, `b.${index}`, null])).map(([type]) => type),
+    [OK, OK, OK],
   );
   t.match(one.ask([UNSUBSCRIBE, 5, 'a']), [[OK, 5]]);
   t.match(two.ask([SUBSCRIBE, 6, 'c', null]), [[OK, 6]]);

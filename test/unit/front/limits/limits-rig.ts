@@ -127,7 +127,7 @@ export class LimitsClient {
     return this.#link as MemoryClient;
   }
 
-  connect(address?: string): MemoryRefusal | null {
+  connect(address?: string, windowBytes = 16_777_216): MemoryRefusal | null {
     const result = this.#rig.transport.connect(
       {
         message: (bytes) => void this.received.push(...(unpackMany(bytes) as Message[])),
@@ -135,7 +135,7 @@ export class LimitsClient {
           this.closed = { code, reason };
         },
       },
-      address === undefined ? {} : { address },
+      address === undefined ? { windowBytes } : { windowBytes, address },
     );
     if (isRefusal(result)) return result;
     this.#link = result;

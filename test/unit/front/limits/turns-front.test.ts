@@ -1,7 +1,20 @@
 /** Turns and waiting bytes, as clients meet them: order, answers, junk, floods, and leaving with something still to be done. */
 import t from 'tap';
 import { pack } from '../../../../src/protocol/codec.ts';
-import { ERROR, HELLO, LimitsRig, MESSAGE, OK, PING, PUBLISH, REFRESH, SUBSCRIBE, times } from './limits-rig.ts';
+import {
+  CALL,
+  ERROR,
+  HELLO,
+  LimitsClient,
+  LimitsRig,
+  MESSAGE,
+  OK,
+  PING,
+  PUBLISH,
+  REFRESH,
+  SUBSCRIBE,
+  times,
+} from './limits-rig.ts';
 
 t.test('ten thousand commands in one message: all are answered, in order, and nobody else waits for them', async (t) => {
   const rig = new LimitsRig({ commandsPerTurnMax: 16, commandsPerTurnTotalMax: 64 });
@@ -108,6 +121,20 @@ t.test('more waits than may: 4102 with the bound, and the memory is free again',
   t.equal(rig.front.heldBytes, 0);
 });
 
+t.test('who does not read its answers is closed, and what it had sent behind them is not done', async (t) => {
+  // Found by the simulator (SEED=20115): closed by its answers in the middle of a message, it went on to make calls.
+  const rig = new LimitsRig({ commandsPerTurnMax: 200 }, { sendQueueBytesMax: 300 });
+  const client = new LimitsClient(rig);
+  client.connect('192.0.2.7', 100);
+  client.link.pauseReading();
+  client.say([HELLO, 1, {}]);
+  client.sayLater(...times(100, (index) => [99, index]), ...times(150, (index) => [CALL, 2 + index, 'math', 'add', null, 1]));
+  rig.run();
+  t.equal(rig.front.metrics.slowConsumersDisconnected, 1);
+  t.equal(rig.front.callCount, 0);
+  t.equal(rig.front.heldBytes, 0);
+});
+
 t.test('messages that are none: answered, and too many of them within the window are the end', async (t) => {
   const rig = new LimitsRig({ malformedMax: 5, offencesWindowMs: 1_000 });
   const client = rig.client();
@@ -149,8 +176,8 @@ t.test('an answer stands before the close that it leads to', async (t) => {
   rig.run();
   t.match(client.received.slice(1), [
     [OK, 2],
-    [ERROR, 3, 100],
-    [ERROR, 0, 100],
+    [ERROR, 0, 100, /unknown message type 99/],
+    [ERROR, 0, 100, /0xc1/],
   ]);
   t.equal(client.closed?.code, 4500);
 });
