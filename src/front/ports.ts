@@ -53,7 +53,7 @@ export interface Identity {
   readonly tokenId: string | null;
   /** The token's `iat`, in milliseconds since the Unix epoch. */
   readonly issuedAtMs: number | null;
-  /** The token's `exp`, in milliseconds since the Unix epoch; Infinity for one without. */
+  /** When it ends, in milliseconds since the Unix epoch: the token's `exp` and what its clock may be off by; Infinity for one without. */
   readonly expiresAtMs: number;
   /** Null: everything. */
   readonly grants: Grants | null;
