@@ -111,6 +111,7 @@ export class Front {
     const turns = new Turns(
       { ...options.limits, heldBytesMax: options.heldBytesMax },
       options.schedule ?? ((step) => void setImmediate(step)),
+      () => lanes.isBehind(),
       (session, held) => this.#handleHeld(session, held),
       () => this.#endHandling(),
     );

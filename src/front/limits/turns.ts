@@ -3,7 +3,8 @@
  *
  * Thread: front only. A WebSocket message of 96 KiB may hold 48,000 commands, and a socket may bring half a megabyte at once. Whoever waits for the front
  * waits for all of that; so a connection has a share of each turn, and all together have a bound. What is over it is copied, and handled in later turns,
- * a few commands of each connection after the other. A connection's own commands keep their order.
+ * a few commands of each connection after the other; one round in a turn while a lane is behind, or what a flood brings would stand in the lane's ring before
+ * what others bring. A connection's own commands keep their order.
  *
  * `schedule` runs a step at the end of the turn, never inside the caller: setImmediate, or what a test says.
  */
@@ -29,6 +30,7 @@ const TRIFLE_SHARES = 16;
 export class Turns {
   readonly #options: TurnOptions;
   readonly #schedule: (step: () => void) => void;
+  readonly #isBehind: () => boolean;
   readonly #handle: (session: Session, held: HeldMessages) => void;
   readonly #finish: () => void;
   /** Sessions with something to handle; who was served last stands last. */
@@ -42,15 +44,17 @@ export class Turns {
   /** Of the session's go in a round. */
   #roundLeft = Number.POSITIVE_INFINITY;
 
-  /** `handle` goes through a session's held messages while `mayHandle`, and says so by `advance`; `finish` comes after the last one of a turn. */
+  /** `isBehind`: the lanes have more before them than a little. `handle` goes through a session's held messages while `mayHandle`, and says so by `advance`; `finish` comes after the last one of a turn. */
   constructor(
     options: TurnOptions,
     schedule: (step: () => void) => void,
+    isBehind: () => boolean,
     handle: (session: Session, held: HeldMessages) => void,
     finish: () => void,
   ) {
     this.#options = options;
     this.#schedule = schedule;
+    this.#isBehind = isBehind;
     this.#handle = handle;
     this.#finish = finish;
     this.#commandsLeft = options.commandsPerTurnTotalMax;
@@ -131,7 +135,7 @@ export class Turns {
     const { held } = session;
     if (held === null) return;
     held.isBlocked = false;
-    this.#serve(session, Number.POSITIVE_INFINITY);
+    this.#serve(session, Number.POSITIVE_INFINITY, false);
     this.#waitRested();
     this.#finish();
   }
@@ -164,7 +168,7 @@ export class Turns {
     for (const session of this.#waiting) {
       if (this.#commandsLeft <= 0) break;
       this.#waiting.delete(session);
-      this.#serve(session, ROUND_COMMANDS);
+      this.#serve(session, ROUND_COMMANDS, this.#isBehind());
     }
     this.#waitRested();
     this.#finish();
@@ -175,7 +179,7 @@ export class Turns {
     this.#rested.length = 0;
   }
 
-  #serve(session: Session, commandsMax: number): void {
+  #serve(session: Session, commandsMax: number, isOneRound: boolean): void {
     const held = session.held as HeldMessages;
     this.enter(session);
     this.#roundLeft = commandsMax;
@@ -183,7 +187,7 @@ export class Turns {
     this.#roundLeft = Number.POSITIVE_INFINITY;
     if (session.held !== held || held.isBlocked) return; // It was closed on the way, or waits for something else now.
     if (held.isEmpty) session.held = null;
-    else if (session.turnCommandsLeft > 0) this.#wait(session);
+    else if (session.turnCommandsLeft > 0 && !isOneRound) this.#wait(session);
     else this.#rested.push(session);
   }
 }
