@@ -6,7 +6,8 @@
  * a few commands of each connection after the other; one round in a turn while a lane is behind, or what a flood brings would stand in the lane's ring before
  * what others bring. A connection's own commands keep their order.
  *
- * `schedule` runs a step at the end of the turn, never inside the caller: setImmediate, or what a test says.
+ * `schedule` runs a step at the end of the turn, never inside the caller: setImmediate. `scheduleServing` runs one a moment later: who floods has his share
+ * some thousand times a second, not as often as an idle event loop turns, or he would have all that is left of the machine.
  */
 import type { Session } from '../session.ts';
 import { HELD_MESSAGE_BYTES, HeldMessages } from './held-messages.ts';
@@ -30,6 +31,7 @@ const TRIFLE_SHARES = 16;
 export class Turns {
   readonly #options: TurnOptions;
   readonly #schedule: (step: () => void) => void;
+  readonly #scheduleServing: (step: () => void) => void;
   readonly #isBehind: () => boolean;
   readonly #handle: (session: Session, held: HeldMessages) => void;
   readonly #finish: () => void;
@@ -38,7 +40,8 @@ export class Turns {
   readonly #rested: Session[] = [];
   #heldBytes = 0;
   #turn = 1;
-  #isScheduled = false;
+  #isEndScheduled = false;
+  #isServingScheduled = false;
   /** Of this turn, for all. */
   #commandsLeft: number;
   /** Of the session's go in a round. */
@@ -48,12 +51,14 @@ export class Turns {
   constructor(
     options: TurnOptions,
     schedule: (step: () => void) => void,
+    scheduleServing: (step: () => void) => void,
     isBehind: () => boolean,
     handle: (session: Session, held: HeldMessages) => void,
     finish: () => void,
   ) {
     this.#options = options;
     this.#schedule = schedule;
+    this.#scheduleServing = scheduleServing;
     this.#isBehind = isBehind;
     this.#handle = handle;
     this.#finish = finish;
@@ -150,20 +155,30 @@ export class Turns {
 
   #wait(session: Session): void {
     this.#waiting.add(session);
-    this.#endTurnLater();
+    if (this.#isServingScheduled) return;
+    this.#isServingScheduled = true;
+    this.#scheduleServing(this.#serveWaiting);
   }
 
   #endTurnLater(): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
+    if (this.#isEndScheduled) return;
+    this.#isEndScheduled = true;
     this.#schedule(this.#endTurn);
   }
 
   readonly #endTurn = (): void => {
-    this.#isScheduled = false;
+    this.#isEndScheduled = false;
+    this.#beginTurn();
+  };
+
+  #beginTurn(): void {
     this.#turn++;
     this.#commandsLeft = this.#options.commandsPerTurnTotalMax;
-    if (this.#waiting.size === 0) return;
+  }
+
+  readonly #serveWaiting = (): void => {
+    this.#isServingScheduled = false;
+    this.#beginTurn();
     // Who is added again is met again: rounds. What is left over stands in front of who has had his share.
     for (const session of this.#waiting) {
       if (this.#commandsLeft <= 0) break;
@@ -171,6 +186,10 @@ export class Turns {
       this.#serve(session, ROUND_COMMANDS, this.#isBehind());
     }
     this.#waitRested();
+    for (const session of this.#waiting) {
+      this.#wait(session); // Those that this turn had nothing left for.
+      break;
+    }
     this.#finish();
   };
 

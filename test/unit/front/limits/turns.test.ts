@@ -26,6 +26,7 @@ class Rig {
     this.turns = new Turns(
       { ...OPTIONS, ...options },
       (step) => void this.#steps.push(step),
+      (step) => void this.#steps.push(step),
       () => this.isBehind,
       (session, held) => this.#handleHeld(session, held),
       () => undefined,
