@@ -57,6 +57,7 @@ const load = (factor: number, durationSeconds: number): Promise<BenchResult> =>
 const warm = await load(1, WARM_SECONDS);
 gc.restart();
 const steady = await load(1, STEADY_SECONDS);
+const gcSteady = gc.figures();
 const peak = await load(PEAK_FACTOR, PEAK_SECONDS);
 await relay.stop();
 
@@ -68,6 +69,7 @@ const figures: SloFigures = {
   peakDeliveriesPerSecond: peak.deliveriesPerSecond,
   rssPeakMb: Math.max(steady.serverRssPeakMb ?? Number.NaN, peak.serverRssPeakMb ?? Number.NaN),
   gc: gc.figures(),
+  gcSteady,
   lost: warm.lost + steady.lost + peak.lost,
 };
 const table = verdicts(figures);

@@ -4,7 +4,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import type { Front } from '../../src/front/front.ts';
 import type { HttpGateway, HttpRequest } from '../../src/front/http-gateway.ts';
 import type { Connection } from '../../src/front/ports.ts';
-import type { Session } from '../../src/front/session.ts';
+import { OPEN, type Session } from '../../src/front/session.ts';
 import { CONNECT_PATH, SUBPROTOCOL } from '../../src/protocol/types.ts';
 import { type ServerOptions, UwsServer } from '../../src/transport/uws-server.ts';
 import { exchange, type RawAnswer } from '../support/raw-http.ts';
@@ -43,9 +43,11 @@ class Rig {
       admit: () => ({ admitted: true }),
       open: (connection: Connection) => {
         this.connections.push(connection);
-        return {} as Session;
+        return { state: { name: 'greeting' } } as Session;
       },
-      onMessage: () => {},
+      onMessage: (session: Session) => {
+        session.state = OPEN; // HELLO was taken.
+      },
       onClose: () => {},
       onPing: () => {},
       onPong: () => {},

@@ -219,7 +219,11 @@ export class ServiceCommands {
       const goesOn = peer.calls.get(call.id) === call || peer.unanswered.has(call);
       if (goesOn && !grants.mayUse('call', call.service)) this.#calls.cancel(call, 'the right to call was taken away');
     }
-    for (const name of [...peer.instances.keys()]) if (!grants.may('serve', name)) this.#registry.deregister(peer, name);
+    for (const name of [...peer.instances.keys()]) {
+      if (grants.may('serve', name)) continue;
+      this.#registry.deregister(peer, name);
+      this.#lane.out.error(session.session, 0, denial('serve', name)); // It would wait for calls that do not come.
+    }
   }
 
   sessionClosed(session: LaneSession): void {

@@ -17,6 +17,7 @@ const GOOD: SloFigures = {
   peakDeliveriesPerSecond: 118_000,
   rssPeakMb: 108,
   gc: { count: 40, p50Ms: 0.2, p99Ms: 0.4, maxMs: 0.45 },
+  gcSteady: { count: 10, p50Ms: 0.1, p99Ms: 0.2, maxMs: 0.2 },
   lost: 0,
 };
 

@@ -117,6 +117,11 @@ t.test('REFRESH with fewer rights: subscriptions, patterns, presence, calls and 
     [33, 5, 111, /taken away/],
   );
   t.match(
+    after.find(([type, id]) => type === 33 && id === 0),
+    [33, 0, 102, /not permitted/, { right: 'serve', name: 'print' }],
+    'who may not serve any more is told',
+  );
+  t.match(
     root.received.slice(rootBefore).find(([type]) => type === 38),
     [38],
     'the instance is told',
