@@ -36,6 +36,7 @@ for (const { fault, cause } of [
     const { relay, faults } = await startFaultyRelay(t, {
       lanes: 2,
       laneStallMs: fault === 'spin' ? 3_000 : 20_000,
+      commandsPerTurnMax: 2_000, // The whole burst is with the lane when it dies.
       laneHeapMbMax: 32,
       retryAfterMs: 10,
       topics: [{ match: '>', history: { count: 10_000, bytes: 4_194_304 } }],
