@@ -100,7 +100,7 @@ class Attacker {
     const bytes = frame(body);
     while (this.#isOn) {
       const socket = this.#open(port);
-      if (isRelay) socket.write(Buffer.concat([Buffer.from(HANDSHAKE), frame(pack([MessageType.HELLO, 1, null]))]));
+      if (isRelay) await greet(socket);
       while (this.#isOn && !socket.destroyed) {
         this.#bytes += bytes.length;
         if (!socket.write(bytes)) await drained(socket);
@@ -115,7 +115,7 @@ class Attacker {
     const mutator = new Mutator(this.#order.seed, stream);
     while (this.#isOn) {
       const socket = this.#open(this.#order.port);
-      socket.write(Buffer.concat([Buffer.from(HANDSHAKE), frame(pack([MessageType.HELLO, 1, null]))]));
+      await greet(socket);
       while (this.#isOn && !socket.destroyed) {
         const bytes = frame(mutator.next());
         this.#bytes += bytes.length;
@@ -166,6 +166,16 @@ class Attacker {
     });
     return socket;
   }
+}
+
+/** HELLO behind the relay's answer: what comes in one packet with an upgrade is lost. */
+async function greet(socket: Socket): Promise<void> {
+  socket.write(HANDSHAKE);
+  await new Promise((resolve) => {
+    socket.once('data', resolve);
+    socket.once('close', resolve);
+  });
+  socket.write(frame(pack([MessageType.HELLO, 1, null])));
 }
 
 function drained(socket: Socket): Promise<unknown> {

@@ -29,7 +29,7 @@ export interface FrontOptions extends AdmissionOptions, HubOptions {
   /** Told to clients with OVERLOADED and LANE_RESTARTED. */
   readonly retryAfterMs: number;
   readonly limits: LimitOptions;
-  /** Runs a step at the end of this turn of the event loop, never inside the caller. Default: setImmediate. */
+  /** Runs a step at the end of this turn of the event loop, or soon after it, never inside the caller. Default: setImmediate, or a timer of 1 ms. */
   readonly schedule?: (step: () => void) => void;
 }
 

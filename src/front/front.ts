@@ -60,6 +60,8 @@ const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 /** Sessions whose timeouts one tick looks at, at least; and ticks in which all are looked at. */
 const SESSIONS_PER_TICK_MIN = 1_000;
 const TICKS_PER_ROUND = 10;
+/** Between turns in which what waits is handled. */
+const SERVING_INTERVAL_MS = 1;
 /** What a message that is none counts for: it costs an answer, and brings nothing. */
 const MALFORMED_COMMANDS = 2;
 
@@ -111,6 +113,8 @@ export class Front {
     const turns = new Turns(
       { ...options.limits, heldBytesMax: options.heldBytesMax },
       options.schedule ?? ((step) => void setImmediate(step)),
+      options.schedule ?? ((step) => void setTimeout(step, SERVING_INTERVAL_MS)),
+      () => lanes.isBehind(),
       (session, held) => this.#handleHeld(session, held),
       () => this.#endHandling(),
     );

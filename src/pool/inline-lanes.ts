@@ -12,7 +12,7 @@ import { EgressKind } from '../protocol/records.ts';
 import { createRing } from '../shm/ring-layout.ts';
 import { RingConsumer } from '../shm/spsc-ring.ts';
 import { laneLatencies } from '../telemetry/stages.ts';
-import { LaneLink } from './lane-link.ts';
+import { BEHIND_SHARE, LaneLink } from './lane-link.ts';
 import { LaneRunner } from './lane-runner.ts';
 
 /** Batches per turn of the event loop, so that sockets are read in between. */
@@ -112,6 +112,10 @@ export class InlineLanes implements Lanes {
 
   allHaveRoom(payloadBytes: number): boolean {
     return this.#link.hasRoom(payloadBytes);
+  }
+
+  isBehind(): boolean {
+    return this.#link.usedBytes > this.#options.ingressRingBytes * BEHIND_SHARE;
   }
 
   write(_lane: number, kind: number, payload: Uint8Array): void {

@@ -21,7 +21,7 @@ import { HeartbeatMonitor } from '../shm/shared-counters.ts';
 import { RingConsumer, ringPositions } from '../shm/spsc-ring.ts';
 import { clockOriginUs } from '../telemetry/clock-origin.ts';
 import { LANE_LATENCIES_BYTES, type LaneLatencies, laneLatencies } from '../telemetry/stages.ts';
-import { LaneLink } from './lane-link.ts';
+import { BEHIND_SHARE, LaneLink } from './lane-link.ts';
 import type { LaneTask } from './lane-worker.ts';
 
 export type DoorbellName = 'waitAsync' | 'messagePort';
@@ -187,6 +187,11 @@ export class LanePool implements Lanes {
 
   allHaveRoom(payloadBytes: number): boolean {
     return this.#slots.every((slot) => slot.link.hasRoom(payloadBytes));
+  }
+
+  isBehind(): boolean {
+    const bytes = this.#options.ingressRingBytes * BEHIND_SHARE;
+    return this.#slots.some(({ link }) => link.usedBytes > bytes);
   }
 
   write(lane: number, kind: number, payload: Uint8Array): void {

@@ -38,6 +38,8 @@ export interface Lanes {
   ): boolean;
   /** Is there room in every lane for a record of this size? For records that must reach all of them or none. */
   allHaveRoom(payloadBytes: number): boolean;
+  /** Does some lane have more before it than a little? Who has sent more than his share of a turn waits for it, so that others need not. */
+  isBehind(): boolean;
   /** A record that must not be refused: waits in memory while the ring is full, in order with everything after it. */
   write(lane: number, kind: number, payload: Uint8Array): void;
   /** Makes what was written visible and wakes lanes that sleep. */

@@ -9,7 +9,7 @@ import type { RelayClock } from '../../src/base/clock.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import { LANE_METRICS_BYTES } from '../../src/lane/lane-metrics.ts';
 import type { LaneOptions } from '../../src/lane/lane-options.ts';
-import { LaneLink } from '../../src/pool/lane-link.ts';
+import { BEHIND_SHARE, LaneLink } from '../../src/pool/lane-link.ts';
 import { LaneRunner } from '../../src/pool/lane-runner.ts';
 import type { LaneEvents, Lanes } from '../../src/protocol/lane-port.ts';
 import { COMMAND_HEAD_BYTES, EgressKind, IngressKind, SendFlag } from '../../src/protocol/records.ts';
@@ -168,6 +168,10 @@ export class SimLanes implements Lanes {
 
   allHaveRoom(payloadBytes: number): boolean {
     return this.#slots.every((slot) => slot.link.hasRoom(payloadBytes));
+  }
+
+  isBehind(): boolean {
+    return this.#slots.some(({ link }) => link.usedBytes > this.#options.ingressRingBytes * BEHIND_SHARE);
   }
 
   write(lane: number, kind: number, payload: Uint8Array): void {

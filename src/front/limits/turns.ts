@@ -3,9 +3,11 @@
  *
  * Thread: front only. A WebSocket message of 96 KiB may hold 48,000 commands, and a socket may bring half a megabyte at once. Whoever waits for the front
  * waits for all of that; so a connection has a share of each turn, and all together have a bound. What is over it is copied, and handled in later turns,
- * a few commands of each connection after the other. A connection's own commands keep their order.
+ * a few commands of each connection after the other; one round in a turn while a lane is behind, or what a flood brings would stand in the lane's ring before
+ * what others bring. A connection's own commands keep their order.
  *
- * `schedule` runs a step at the end of the turn, never inside the caller: setImmediate, or what a test says.
+ * `schedule` runs a step at the end of the turn, never inside the caller: setImmediate. `scheduleServing` runs one a moment later: who floods has his share
+ * some thousand times a second, not as often as an idle event loop turns, or he would have all that is left of the machine.
  */
 import type { Session } from '../session.ts';
 import { HELD_MESSAGE_BYTES, HeldMessages } from './held-messages.ts';
@@ -29,6 +31,8 @@ const TRIFLE_SHARES = 16;
 export class Turns {
   readonly #options: TurnOptions;
   readonly #schedule: (step: () => void) => void;
+  readonly #scheduleServing: (step: () => void) => void;
+  readonly #isBehind: () => boolean;
   readonly #handle: (session: Session, held: HeldMessages) => void;
   readonly #finish: () => void;
   /** Sessions with something to handle; who was served last stands last. */
@@ -36,21 +40,26 @@ export class Turns {
   readonly #rested: Session[] = [];
   #heldBytes = 0;
   #turn = 1;
-  #isScheduled = false;
+  #isEndScheduled = false;
+  #isServingScheduled = false;
   /** Of this turn, for all. */
   #commandsLeft: number;
   /** Of the session's go in a round. */
   #roundLeft = Number.POSITIVE_INFINITY;
 
-  /** `handle` goes through a session's held messages while `mayHandle`, and says so by `advance`; `finish` comes after the last one of a turn. */
+  /** `isBehind`: the lanes have more before them than a little. `handle` goes through a session's held messages while `mayHandle`, and says so by `advance`; `finish` comes after the last one of a turn. */
   constructor(
     options: TurnOptions,
     schedule: (step: () => void) => void,
+    scheduleServing: (step: () => void) => void,
+    isBehind: () => boolean,
     handle: (session: Session, held: HeldMessages) => void,
     finish: () => void,
   ) {
     this.#options = options;
     this.#schedule = schedule;
+    this.#scheduleServing = scheduleServing;
+    this.#isBehind = isBehind;
     this.#handle = handle;
     this.#finish = finish;
     this.#commandsLeft = options.commandsPerTurnTotalMax;
@@ -131,7 +140,7 @@ export class Turns {
     const { held } = session;
     if (held === null) return;
     held.isBlocked = false;
-    this.#serve(session, Number.POSITIVE_INFINITY);
+    this.#serve(session, Number.POSITIVE_INFINITY, false);
     this.#waitRested();
     this.#finish();
   }
@@ -146,27 +155,41 @@ export class Turns {
 
   #wait(session: Session): void {
     this.#waiting.add(session);
-    this.#endTurnLater();
+    if (this.#isServingScheduled) return;
+    this.#isServingScheduled = true;
+    this.#scheduleServing(this.#serveWaiting);
   }
 
   #endTurnLater(): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
+    if (this.#isEndScheduled) return;
+    this.#isEndScheduled = true;
     this.#schedule(this.#endTurn);
   }
 
   readonly #endTurn = (): void => {
-    this.#isScheduled = false;
+    this.#isEndScheduled = false;
+    this.#beginTurn();
+  };
+
+  #beginTurn(): void {
     this.#turn++;
     this.#commandsLeft = this.#options.commandsPerTurnTotalMax;
-    if (this.#waiting.size === 0) return;
+  }
+
+  readonly #serveWaiting = (): void => {
+    this.#isServingScheduled = false;
+    this.#beginTurn();
     // Who is added again is met again: rounds. What is left over stands in front of who has had his share.
     for (const session of this.#waiting) {
       if (this.#commandsLeft <= 0) break;
       this.#waiting.delete(session);
-      this.#serve(session, ROUND_COMMANDS);
+      this.#serve(session, ROUND_COMMANDS, this.#isBehind());
     }
     this.#waitRested();
+    for (const session of this.#waiting) {
+      this.#wait(session); // Those that this turn had nothing left for.
+      break;
+    }
     this.#finish();
   };
 
@@ -175,7 +198,7 @@ export class Turns {
     this.#rested.length = 0;
   }
 
-  #serve(session: Session, commandsMax: number): void {
+  #serve(session: Session, commandsMax: number, isOneRound: boolean): void {
     const held = session.held as HeldMessages;
     this.enter(session);
     this.#roundLeft = commandsMax;
@@ -183,7 +206,7 @@ export class Turns {
     this.#roundLeft = Number.POSITIVE_INFINITY;
     if (session.held !== held || held.isBlocked) return; // It was closed on the way, or waits for something else now.
     if (held.isEmpty) session.held = null;
-    else if (session.turnCommandsLeft > 0) this.#wait(session);
+    else if (session.turnCommandsLeft > 0 && !isOneRound) this.#wait(session);
     else this.#rested.push(session);
   }
 }

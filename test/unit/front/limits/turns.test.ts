@@ -18,6 +18,7 @@ class Rig {
   readonly turns: Turns;
   /** `session:value`, in the order in which they were handled. */
   readonly handled: string[] = [];
+  isBehind = false;
   readonly #steps: (() => void)[] = [];
   #count = 0;
 
@@ -25,6 +26,8 @@ class Rig {
     this.turns = new Turns(
       { ...OPTIONS, ...options },
       (step) => void this.#steps.push(step),
+      (step) => void this.#steps.push(step),
+      () => this.isBehind,
       (session, held) => this.#handleHeld(session, held),
       () => undefined,
     );
@@ -145,6 +148,21 @@ t.test('many who flood share what all may have, a few commands each in turn', as
   t.ok(lateTurn >= 1 && lateTurn <= 4, `one command among ten floods had its turn after ${lateTurn}`);
   const shares = flooders.map(({ number }) => counts[number] ?? 0);
   t.ok(Math.max(...shares) - Math.min(...shares) <= 80, `shares ${shares}`);
+});
+
+t.test('while a lane is behind, who has waited gets one round in a turn', async (t) => {
+  const rig = new Rig();
+  const [one, two] = [rig.open(), rig.open()];
+  for (const session of [one, two]) rig.send(session, upTo(200));
+  rig.taken();
+  rig.isBehind = true;
+  rig.turn();
+  t.same(countBy(rig.taken()), { 1: 32, 2: 32 });
+  rig.turn();
+  t.same(countBy(rig.taken()), { 1: 32, 2: 32 });
+  rig.isBehind = false;
+  rig.turn();
+  t.same(countBy(rig.taken()), { 1: 40, 2: 40 });
 });
 
 t.test('the relay’s own sessions are not held back', async (t) => {
