@@ -12,7 +12,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 COPY tsconfig.json ./
 COPY src ./src
-COPY scripts/build-server.ts ./scripts/
+COPY scripts/build-server.ts scripts/build-ops-page.ts ./scripts/
 RUN node scripts/build-server.ts
 # What only the build and the other Node need stays behind.
 RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \

@@ -8,6 +8,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { posix } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -87,7 +88,15 @@ function imageArea(): string[] {
   return imageProblems(PATHS.dockerfile, read(PATHS.dockerfile), {
     optionalDependencies: packageJson.optionalDependencies,
     isInContext,
+    importsOf: (path) => relativeImports(path, read(path)),
   });
+}
+
+/** From the project's root. */
+export function relativeImports(path: string, text: string): string[] {
+  return [...text.matchAll(/^import [^;]*?from '(\.[^']+)';$/gms)].map(([, target = '']) =>
+    posix.join(posix.dirname(path), target),
+  );
 }
 
 function composeArea(): string[] {

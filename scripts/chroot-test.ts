@@ -46,7 +46,8 @@ const NPM_11 = {
   sha512: 'ztsxKxt/kkIaAs+2i0GU6I+DRmUdrNasxTZKJe9TCdSjKxlhah/4r/hl5ygMD6XAg1qZ9c2TNomR4qgOydp10g==',
 };
 /** For examples/python, which a test runs, and for npm's connections. */
-const TEST_PACKAGES = 'ca-certificates,procps,python3,python3-websockets,python3-msgpack,python3-cryptography';
+const TEST_PACKAGES =
+  'ca-certificates,procps,python3,python3-websockets,python3-msgpack,python3-cryptography,python3-cffi-backend';
 /** None of these may be in the image that runs. */
 const BUILD_TOOLS = ['npm', 'npx', 'yarn', 'corepack', 'gcc', 'cc', 'make', 'python3', 'git', 'curl', 'wget', 'esbuild'];
 const READY_MS_MAX = 20_000;

@@ -6,6 +6,8 @@ export interface ImageFacts {
   readonly optionalDependencies: Readonly<Record<string, string>>;
   /** For paths from the project's root, after .dockerignore. */
   readonly isInContext: (path: string) => boolean;
+  /** Files that a file of that path imports by a relative path, from the project's root. */
+  readonly importsOf: (path: string) => readonly string[];
 }
 
 /** The oldest glibc of the uWebSockets.js build for Node 24 is Debian 13's. */
@@ -42,5 +44,15 @@ export function imageProblems(path: string, text: string, facts: ImageFacts): st
       if (instruction.kind === 'copy' && instruction.from === null)
         for (const source of instruction.sources)
           expect(facts.isInContext(source), `COPY ${source}: not there, or .dockerignore keeps it out`);
+  const copied = first.instructions.flatMap((instruction) =>
+    instruction.kind === 'copy' && instruction.from === null ? instruction.sources : [],
+  );
+  // Folders bring what they need with them; a single file may need others.
+  for (const source of copied.filter((path) => path.endsWith('.ts')))
+    for (const needed of facts.importsOf(source))
+      expect(
+        copied.some((path) => path === needed || needed.startsWith(`${path}/`)),
+        `${source} imports ${needed}, which no COPY brings`,
+      );
   return problems;
 }

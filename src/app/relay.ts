@@ -211,14 +211,18 @@ export class Relay {
 
   /** Reads again what may change while the relay runs: certificates (which tell by `onTls`), the audit log's file, keys, and the operators' token. What is not valid changes nothing; all that is wrong is returned. */
   async reload(): Promise<readonly string[]> {
+    this.#certificateProblems = [];
     this.#reloadCertificates();
     this.audit?.reopen();
     const { token, problem } = readOpsToken(this.config, readText);
     if (problem === null) this.#opsToken = token;
     const keyProblems = (await this.auth?.reload()) ?? [];
     if (this.auth !== null) this.#recordReload('keys', keyProblems);
-    return [...(problem === null ? [] : [problem]), ...keyProblems];
+    return [...this.#certificateProblems, ...(problem === null ? [] : [problem]), ...keyProblems];
   }
+
+  /** Of the last reload. */
+  #certificateProblems: readonly string[] = [];
 
   #recordReload(what: 'keys' | 'certificates', problems: readonly string[]): void {
     const refused = problems.length > 0;
@@ -232,7 +236,10 @@ export class Relay {
 
   #tellTls(event: TlsEvent): void {
     if (event.kind === 'replaced') this.#recordReload('certificates', []);
-    else if (event.kind === 'refused') this.#recordReload('certificates', event.problems);
+    else if (event.kind === 'refused') {
+      this.#certificateProblems = event.problems;
+      this.#recordReload('certificates', event.problems);
+    }
     this.#hooks.onTls?.(event);
   }
 

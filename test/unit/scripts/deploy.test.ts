@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { filesUnder, PATHS, packageJson, read, workflowProblems } from '../../../scripts/check-deploy.ts';
+import { filesUnder, PATHS, packageJson, read, relativeImports, workflowProblems } from '../../../scripts/check-deploy.ts';
 import { composeProblems } from '../../../scripts/deploy/compose.ts';
 import { parseDockerfile } from '../../../scripts/deploy/dockerfile.ts';
 import { imageProblems } from '../../../scripts/deploy/image.ts';
@@ -265,6 +265,12 @@ for (const broken of [
     want: /COPY README\.md/,
   },
   {
+    name: 'a file that a copied one imports',
+    text: 'COPY scripts/build-server.ts scripts/build-ops-page.ts ./scripts/',
+    instead: 'COPY scripts/build-server.ts ./scripts/',
+    want: /build-server\.ts imports scripts\/build-ops-page\.ts, which no COPY brings/,
+  },
+  {
     name: 'an instruction that nobody tries',
     text: 'STOPSIGNAL SIGTERM',
     instead: 'VOLUME /data',
@@ -275,7 +281,11 @@ for (const broken of [
     const isInContext = (path: string): boolean => path !== 'README.md';
     const problemsOf = (text: string): string[] => {
       try {
-        return imageProblems('Dockerfile', text, { optionalDependencies: packageJson.optionalDependencies, isInContext });
+        return imageProblems('Dockerfile', text, {
+          optionalDependencies: packageJson.optionalDependencies,
+          isInContext,
+          importsOf: (path) => relativeImports(path, read(path)),
+        });
       } catch (error) {
         return [(error as Error).message];
       }
