@@ -52,7 +52,7 @@ export const PEERS: Readonly<Record<string, ServerKind>> = {
     target: 'raw',
     path: '/',
     command: script('uws-floor.ts'),
-    version: () => packageVersion('@uwsjs/linux-x64-22'),
+    version: () => packageVersion(`@uwsjs/linux-x64-${process.versions.node.split('.')[0]}`),
     missing: () => null,
   },
   ws: {

@@ -7,8 +7,8 @@
  * It does less than the relay on purpose: no reply to a publish (the relay sends one OK per publish with an id), no encoding (what comes in goes
  * out), no order of its own, no history, no permissions, no flow control but uWebSockets.js's silent drop. Compression is off in both.
  */
-import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
+import { loadUws } from '../../src/transport/uws.ts';
 
 /** The few calls used here; the package carries no types. */
 interface FloorSocket {
@@ -47,7 +47,7 @@ if (!Number.isInteger(port) || port < 0 || port > 65_535) {
   process.exit(2);
 }
 
-const uws = createRequire(import.meta.url)('@uwsjs/linux-x64-22') as FloorModule;
+const uws = loadUws() as unknown as FloorModule;
 const app = uws.App();
 app.ws('/*', {
   compression: uws.DISABLED,

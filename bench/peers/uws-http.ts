@@ -6,9 +6,9 @@
  * The relay closes each connection after its answer (docs/decisions/0002-uwebsockets-traps.md). The difference of these two is the price of that, whoever pays it: a
  * TCP handshake, a socket made and ended on both sides, and a request that cannot share a turn with the one before it.
  */
-import { createRequire } from 'node:module';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
+import { loadUws } from '../../src/transport/uws.ts';
 
 /** The few calls used here; the package carries no types. */
 interface HttpResponse {
@@ -30,7 +30,7 @@ const { values } = parseArgs({
   options: { port: { type: 'string', default: '9001' }, close: { type: 'boolean', default: false } },
 });
 const BODY = '{"epoch":"0000000000","offset":1}';
-const uws = createRequire(import.meta.url)('@uwsjs/linux-x64-22') as HttpModule;
+const uws = loadUws() as unknown as HttpModule;
 const app = uws.App();
 app.any('/*', (response) => {
   let isAborted = false;
