@@ -6,15 +6,15 @@ import type { SecurityEvent } from '../front/security-events.ts';
 
 export type { SecurityEvent } from '../front/security-events.ts';
 
-/** What an operator did by the ops port or a command. */
+/** What an operator did by the ops port. */
 export interface AdminAction {
   readonly kind: 'adminAction';
   /** `revoke`, say. */
   readonly action: string;
-  /** Who: the token's subject, or a word for the way in ('opsToken', 'loopback'). */
+  /** The way in ('opsToken', 'loopback'): the ops port knows no names. */
   readonly subject: string;
   readonly address: string;
-  readonly outcome: 'done' | 'refused' | 'failed';
+  readonly outcome: 'done' | 'refused';
   /** What it was about: small facts. */
   readonly details?: Readonly<Record<string, unknown>>;
 }

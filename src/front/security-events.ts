@@ -30,7 +30,7 @@ export type SecurityEvent =
       readonly name: string;
     }
   | { readonly kind: 'revoked'; readonly session: number; readonly subject: string; readonly tokenId: string | null }
-  /** Disconnected with 4102. */
+  /** Disconnected for what it sent (4102), or not let in: its subject has too many connections (4101), or connects too often (4102). */
   | {
       readonly kind: 'rateLimited';
       readonly session: number;
