@@ -68,7 +68,7 @@ const HTTP_HELP: Readonly<Record<string, string>> = {
   responses4xx: 'HTTP answers with status 4xx',
   responses5xx: 'HTTP answers with status 5xx',
   timeouts: 'HTTP requests answered 504: httpRequestTimeoutMs',
-  refused: 'HTTP requests answered 503: httpPendingMax, auditOnFailure, or shutting down',
+  refused: 'HTTP requests answered 503: httpPendingMax, auditOnFailure, load level 1 or 2, or shutting down',
   repliesLate: 'Replies of lanes that came after their request had timed out',
   sessionsLost: "Times the gateway's own session had to be opened again",
   callsCancelled: 'Calls cancelled because their HTTP client hung up or their result was a stream',

@@ -75,7 +75,7 @@ export class HttpMetrics {
   responses4xx = 0;
   responses5xx = 0;
   timeouts = 0;
-  /** Requests turned away at `pendingMax`, while the audit log blocks, or after `close`. */
+  /** Requests turned away at `pendingMax`, while the audit log blocks or the relay sheds load, or after `close`. */
   refused = 0;
   /** Replies to commands that had timed out already. */
   repliesLate = 0;
