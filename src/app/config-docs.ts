@@ -4,6 +4,7 @@ import { RATE_KINDS, RATE_SCOPES } from '../front/limits/rate-rules.ts';
 import { BALANCE_STRATEGIES, DEFAULT_BREAKER, DEFAULT_OUTLIER, DEFAULT_SERVICE_CONFIG } from '../lane/services/service-config.ts';
 import { DEFAULT_TOPIC_CONFIG } from '../lane/topic-config.ts';
 import { SLOW_CONSUMER_POLICIES } from '../protocol/types.ts';
+import { CENSOR } from '../telemetry/log.ts';
 import {
   CROSS_CHECKS,
   DEFAULTS,
@@ -14,7 +15,7 @@ import {
   SETTINGS,
   type SettingName,
 } from './config-table.ts';
-import { REDACTED, type Setting } from './setting.ts';
+import type { Setting } from './setting.ts';
 
 /** A config file that says all of it: what `--config` reads back to the same configuration, or, where there are secrets, refuses for want of them. */
 export function renderConfig(config: RelayConfig): string {
@@ -27,7 +28,7 @@ export function redactedConfig(config: RelayConfig): Readonly<Record<string, unk
     SETTING_NAMES.map((name) => {
       const value: unknown = config[name];
       const isSet = JSON.stringify(value) !== JSON.stringify(settingOf(name).default);
-      return [name, settingOf(name).secret && isSet ? REDACTED : value];
+      return [name, settingOf(name).secret && isSet ? CENSOR : value];
     }),
   );
 }

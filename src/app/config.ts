@@ -3,10 +3,12 @@
  *
  * Pure: arguments, environment and file access come in. The settings themselves, and what they must be, are in config-table.ts.
  */
+import { isMap } from '../base/is-map.ts';
 import { checkRateRules } from '../front/limits/rate-rules.ts';
 import { parseServiceRules } from '../lane/services/service-config.ts';
 import { parseTopicRules, type TopicRule } from '../lane/topic-config.ts';
 import { parseDefinitions } from '../lane/workflows/definition.ts';
+import { CENSOR } from '../telemetry/log.ts';
 import { loadTls } from '../transport/tls-files.ts';
 import { authProblems } from './auth-checks.ts';
 import { renderHelp } from './config-docs.ts';
@@ -20,7 +22,7 @@ import {
   SETTINGS,
   type SettingName,
 } from './config-table.ts';
-import { REDACTED, type Setting } from './setting.ts';
+import type { Setting } from './setting.ts';
 
 export { redactedConfig, renderConfig, renderConfigDocs, renderDefaults } from './config-docs.ts';
 export type { RelayConfig, SettingName } from './config-table.ts';
@@ -131,7 +133,7 @@ class Draft {
           : '';
       this.reject(
         name,
-        `${origin} must be ${settingOf(name).allowed}, got ${settingOf(name).secret ? REDACTED : describe(got)}${hint}`,
+        `${origin} must be ${settingOf(name).allowed}, got ${settingOf(name).secret ? CENSOR : describe(got)}${hint}`,
       );
       return;
     }
@@ -278,7 +280,7 @@ function applyFile(path: string, readFile: ConfigInput['readFile'], draft: Draft
     else draft.problems.push(`${path} could not be read: ${message}`);
     return;
   }
-  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+  if (!isMap(content)) {
     draft.problems.push(`${path} must be a map of settings, got ${describe(content)}`);
     return;
   }
@@ -351,7 +353,7 @@ function describe(value: unknown): string {
 /** A value among the facts of a problem. */
 function valueText(name: SettingName, value: unknown): string {
   const { secret, default: initial } = settingOf(name);
-  if (secret && JSON.stringify(value) !== JSON.stringify(initial)) return REDACTED;
+  if (secret && JSON.stringify(value) !== JSON.stringify(initial)) return CENSOR;
   return value === '' || typeof value === 'object' ? describe(value) : String(value);
 }
 

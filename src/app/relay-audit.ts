@@ -6,10 +6,11 @@
 import process from 'node:process';
 import { AuditFile } from '../audit/audit-file.ts';
 import { AuditLog, type AuditNotice } from '../audit/audit-log.ts';
-import { CENSOR, cleanFact } from '../audit/facts.ts';
+import { cleanFact } from '../audit/facts.ts';
 import { sha256 } from '../audit/line.ts';
 import type { RelayClock } from '../base/clock.ts';
 import type { LaneEvent } from '../pool/lane-pool.ts';
+import { CENSOR } from '../telemetry/log.ts';
 import { type RelayConfig, SETTING_NAMES, SETTINGS, type SettingName } from './config-table.ts';
 import type { ComponentHealth } from './health.ts';
 

@@ -35,7 +35,6 @@ export class RelayAuth implements FrontSecurity {
   readonly metrics = new AuthMetrics();
   readonly ring: KeyRing;
   readonly jwks: JwksEndpoint | null;
-  readonly verifier: TokenVerifier;
   readonly revocations: Revocations;
   readonly authenticator: RelayAuthenticator;
   readonly subscribeGuard: SubscribeHook | null;
@@ -73,7 +72,7 @@ export class RelayAuth implements FrontSecurity {
             metrics,
             tell,
           );
-    this.verifier = new TokenVerifier(
+    const verifier = new TokenVerifier(
       {
         issuer: config.tokenIssuer,
         audience: config.tokenAudience,
@@ -107,7 +106,7 @@ export class RelayAuth implements FrontSecurity {
         retryAfterMs: config.retryAfterMs,
       },
       {
-        verifier: this.verifier,
+        verifier,
         ring: this.ring,
         revocations: this.revocations,
         hook: this.#connectHook,

@@ -4,6 +4,7 @@
  * Parsing never throws: `undefined` is "not allowed", and the caller says where the value came from.
  */
 import { isLoopback } from '../base/loopback.ts';
+import { CENSOR } from '../telemetry/log.ts';
 
 export interface SettingText {
   readonly group: string;
@@ -29,8 +30,6 @@ export interface Setting<T> extends SettingText {
   readonly fromJson: (value: unknown) => T | undefined;
 }
 
-/** What stands in the place of a secret. No setting takes it for a value: a printed configuration that is read back says what is missing. */
-export const REDACTED = '[redacted]';
 const CONTROL_CHARACTER = /\p{Cc}/u;
 
 export type Bounds = readonly [min: number, max: number];
@@ -100,7 +99,8 @@ export function text(
   { orEmpty, ...words }: SettingText & { readonly orEmpty?: true },
 ): Setting<string> {
   const fromJson = (value: unknown): string | undefined => {
-    if (typeof value !== 'string' || CONTROL_CHARACTER.test(value) || value === REDACTED) return undefined;
+    // A printed configuration that is read back says what is missing.
+    if (typeof value !== 'string' || CONTROL_CHARACTER.test(value) || value === CENSOR) return undefined;
     return (orEmpty && value === '') || (value.length >= min && value.length <= max) ? value : undefined;
   };
   const allowed = `a text of ${min} to ${max} characters${orEmpty ? ', or empty' : ''}`;
@@ -110,7 +110,7 @@ export function text(
 export const BEARER_TOKEN = 'a token of 16 to 512 visible ASCII characters';
 /** What can stand in an Authorization header, and is too long to be guessed. */
 export function isBearerToken(value: unknown): value is string {
-  return typeof value === 'string' && /^[\x21-\x7e]{16,512}$/.test(value) && value !== REDACTED;
+  return typeof value === 'string' && /^[\x21-\x7e]{16,512}$/.test(value) && value !== CENSOR;
 }
 
 /** Empty for none. */

@@ -2,10 +2,10 @@
  * Facts as they may stand in a line: no secrets, of bounded size. A second lock on the door: events have no place for secrets, but texts come
  * from elsewhere (a reason, a name, a setting), and a line that is in the chain cannot be taken back.
  */
+import { CENSOR } from '../telemetry/log.ts';
 
 /** Names of facts that are replaced, wherever they stand. */
 const REDACTED_NAMES: ReadonlySet<string> = new Set(['token', 'authorization', 'cookie', 'password', 'secret', 'payload']);
-export const CENSOR = '[redacted]';
 /** Characters of a text. Over it: cut, and the cut is seen. */
 const TEXT_LENGTH_MAX = 1_024;
 const DEPTH_MAX = 8;

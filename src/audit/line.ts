@@ -9,6 +9,7 @@
  *   L3  seq is one more than that of the line before; of a chain's first line it is 1.
  */
 import { hash } from 'node:crypto';
+import { isMap } from '../base/is-map.ts';
 
 export interface ChainEnd {
   readonly seq: number;
@@ -75,10 +76,10 @@ export function sha256(data: string | Uint8Array): string {
   return hash('sha256', data, 'hex');
 }
 
-function parseObject(bytes: Uint8Array): Record<string, unknown> | null {
+function parseObject(bytes: Uint8Array): Readonly<Record<string, unknown>> | null {
   try {
     const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
+    return isMap(value) ? value : null;
   } catch {
     return null;
   }

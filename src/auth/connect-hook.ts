@@ -4,10 +4,10 @@
  * Thread: main. The token itself is never sent. Bounds and failing closed: decision-hook.ts, which see.
  */
 import type { Clock } from '../base/clock.ts';
+import { isMap } from '../base/is-map.ts';
 import type { Credentials, Identity } from '../front/ports.ts';
 import type { AuthMetrics, TellAuthEvent } from './auth-events.ts';
 import { DecisionHook, type HookAnswer, type HookOptions } from './decision-hook.ts';
-import { isMap } from './is-map.ts';
 
 export interface ConnectDecision {
   readonly allow: boolean;

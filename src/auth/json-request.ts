@@ -4,6 +4,7 @@
  * Thread: main. Only an answer of status 200 counts; redirects are not followed, since the address was checked and another one would not be. Rejects with a
  * RequestProblem, whose text is for the log and never holds what was sent or answered.
  */
+import { fetchCause } from '../base/fetch-cause.ts';
 
 export interface JsonRequest {
   readonly url: string;
@@ -39,7 +40,7 @@ export async function requestJson({ url, body, timeoutMs, bytesMax, signal }: Js
     text = await readText(response, bytesMax);
   } catch (error) {
     if (error instanceof RequestProblem) throw error;
-    throw new RequestProblem(timeout.aborted ? `no whole answer in ${timeoutMs} ms` : causeOf(error));
+    throw new RequestProblem(timeout.aborted ? `no whole answer in ${timeoutMs} ms` : fetchCause(error));
   }
   try {
     return JSON.parse(text);
@@ -61,10 +62,4 @@ async function readText(response: Response, bytesMax: number): Promise<string> {
     }
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-/** fetch hides what happened behind "fetch failed". */
-function causeOf(error: unknown): string {
-  const { cause, message } = error as Error;
-  return cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? cause.message) : message;
 }

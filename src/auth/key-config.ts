@@ -5,8 +5,8 @@
  * in a foreign key set is passed over, since it may serve others too.
  */
 import { dirname, resolve } from 'node:path';
+import { isMap } from '../base/is-map.ts';
 import { ALGORITHM_NAMES, isAlgorithm, type RsaAlgorithmName } from './algorithms.ts';
-import { isMap } from './is-map.ts';
 import { isKid, jwkKey, KeyProblem, KID_BYTES_MAX, publicPemKey, secretKey, type VerificationKey } from './verification-key.ts';
 
 /** Configured, and of a key set, each. */

@@ -5,7 +5,7 @@
  * waited for (a token that was verified lately, a session without one), since a client's further messages wait for it.
  */
 import type { Clock } from '../base/clock.ts';
-import type { Authenticator, Credentials, Denial, Identity } from '../front/ports.ts';
+import { ANONYMOUS, type Authenticator, type Credentials, type Denial, type Identity } from '../front/ports.ts';
 import { RelayError } from '../protocol/errors.ts';
 import { GrantProblem, Grants } from '../protocol/grants.ts';
 import { TOKEN_LENGTH_MAX } from '../protocol/options.ts';
@@ -15,7 +15,7 @@ import type { HookAnswer } from './decision-hook.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { Revocations } from './revocations.ts';
 import { TokenCache } from './token-cache.ts';
-import { ANONYMOUS, type TokenFault, type TokenVerifier, type VerifiedToken } from './token-verifier.ts';
+import type { TokenFault, TokenVerifier, VerifiedToken } from './token-verifier.ts';
 
 export interface AuthenticatorOptions {
   /** The claim that permissions stand in. */

@@ -5,7 +5,7 @@
  */
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { isMap } from './is-map.ts';
+import { isMap } from '../base/is-map.ts';
 import type { Revocation, Revocations } from './revocations.ts';
 
 const VERSION = 1;

@@ -5,10 +5,10 @@
  * bounds; at `revocationsMax` a further one is refused and none is forgotten. A list that is kept in a file (revocation-file.ts) outlives a restart.
  */
 import type { Clock } from '../base/clock.ts';
-import type { Identity } from '../front/ports.ts';
+import { isMap } from '../base/is-map.ts';
+import { ANONYMOUS, type Identity } from '../front/ports.ts';
 import { RelayError } from '../protocol/errors.ts';
-import { isMap } from './is-map.ts';
-import { ANONYMOUS, SUBJECT_BYTES_MAX, TOKEN_ID_BYTES_MAX } from './token-verifier.ts';
+import { SUBJECT_BYTES_MAX, TOKEN_ID_BYTES_MAX } from './token-verifier.ts';
 
 export interface RevocationOptions {
   /** Of tokens, from `iat`. 0: unlimited; entries then stay for ever. */

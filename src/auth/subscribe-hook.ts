@@ -4,13 +4,13 @@
  * Thread: main. The same bounds and the same failing closed as the connect hook (decision-hook.ts, which see).
  */
 import type { Clock } from '../base/clock.ts';
+import { isMap } from '../base/is-map.ts';
 import type { Denial, Identity, SubscribeGuard } from '../front/ports.ts';
 import { RelayError } from '../protocol/errors.ts';
 import { checkNameText, NameKind } from '../protocol/names.ts';
 import type { AuthMetrics, TellAuthEvent } from './auth-events.ts';
 import { readReason } from './connect-hook.ts';
 import { DecisionHook, type HookAnswer, type HookOptions } from './decision-hook.ts';
-import { isMap } from './is-map.ts';
 
 interface SubscribeDecision {
   readonly allow: boolean;

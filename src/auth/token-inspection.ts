@@ -3,8 +3,8 @@
  *
  * Any thread. Pure.
  */
+import { isMap } from '../base/is-map.ts';
 import { type GrantClaims, GrantProblem, Grants } from '../protocol/grants.ts';
-import { isMap } from './is-map.ts';
 import { readHead } from './token-verifier.ts';
 
 export interface TokenInspection {

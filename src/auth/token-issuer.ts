@@ -6,8 +6,8 @@
 import { createPrivateKey, createSecretKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { randomId } from '../base/ids.ts';
+import { isMap } from '../base/is-map.ts';
 import { type AlgorithmName, algorithmOf, isAlgorithm, RSA_BITS_MIN } from './algorithms.ts';
-import { isMap } from './is-map.ts';
 import { secretBytes } from './key-config.ts';
 import { isKid, KeyProblem } from './verification-key.ts';
 

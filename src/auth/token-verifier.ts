@@ -6,18 +6,17 @@
  */
 import { errors, type JWTPayload, jwtVerify } from 'jose';
 import type { Clock } from '../base/clock.ts';
+import { isMap } from '../base/is-map.ts';
+import { ANONYMOUS } from '../front/ports.ts';
 import { TOKEN_LENGTH_MAX } from '../protocol/options.ts';
 import { type AlgorithmName, isAlgorithm } from './algorithms.ts';
 import type { DenialReason } from './auth-events.ts';
-import { isMap } from './is-map.ts';
 import type { JwksEndpoint } from './jwks.ts';
 import type { KeyRing } from './key-ring.ts';
 import { isKid, KID_BYTES_MAX, type VerificationKey } from './verification-key.ts';
 
 export const SUBJECT_BYTES_MAX = 128;
 export const TOKEN_ID_BYTES_MAX = 256;
-/** The subject of sessions without a token. */
-export const ANONYMOUS = 'anonymous';
 /** What a head's `typ` may be. Issuers sign other things with the same keys (logout tokens, proofs of possession), which are no tokens to come in with. */
 const TYPES = ['jwt', 'at+jwt'];
 const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;

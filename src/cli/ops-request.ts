@@ -1,5 +1,6 @@
 /** Requests of the commands to a relay's ops port. The token, where the port wants one, is in RELAY_OPS_TOKEN: a flag would be seen by everybody on the machine. */
 import process from 'node:process';
+import { fetchCause } from '../base/fetch-cause.ts';
 
 const TIMEOUT_MS = 3_000;
 
@@ -24,7 +25,7 @@ export async function askOps(url: URL, body?: object): Promise<OpsAsked> {
     });
     return { status: response.status, text: await response.text() };
   } catch (error) {
-    throw new Error((error as Error).name === 'TimeoutError' ? `no answer for ${TIMEOUT_MS / 1_000} s` : causeOf(error as Error));
+    throw new Error((error as Error).name === 'TimeoutError' ? `no answer for ${TIMEOUT_MS / 1_000} s` : fetchCause(error));
   }
 }
 
@@ -39,10 +40,4 @@ export function opsUrl(text: string, flag: string): URL {
   const url = URL.parse(/^https?:\/\//.test(text) ? text : `http://${text}`);
   if (url === null) throw new Error(`${flag} must be an address like http://127.0.0.1:8081, got '${text}'`);
   return url;
-}
-
-/** fetch hides what happened behind "fetch failed". */
-function causeOf(error: Error): string {
-  const { cause } = error;
-  return cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? cause.message) : error.message;
 }

@@ -4,6 +4,7 @@
  * Thread: front only. Pure functions; what happens with a request that reads well is http-gateway.ts. docs/openapi.json is held against
  * HTTP_ROUTES and ERROR_STATUS by test/contract/openapi.test.ts.
  */
+import { clip } from '../base/clip.ts';
 import type { WireErrorName } from '../protocol/codes.ts';
 import { type ErrorFacts, RelayError } from '../protocol/errors.ts';
 
@@ -265,9 +266,6 @@ function knownParameters(parameters: readonly HttpParameter[]): string {
 }
 
 /** What a client sent, quoted in a text: long enough to find it, short enough for a log line. */
-function clip(text: string): string {
-  return text.length <= 64 ? text : `${text.slice(0, 64)}…`;
-}
 
 function badRequest(text: string): RelayError {
   return new RelayError('BAD_REQUEST', text);

@@ -45,9 +45,12 @@ export interface Journal {
   entriesOf(lane: number): Iterable<Uint8Array>;
 }
 
+/** The subject of those who brought no token and were let in: many, and not one of them proven. */
+export const ANONYMOUS = 'anonymous';
+
 /** Who somebody is, once proven. */
 export interface Identity {
-  /** The token's `sub`; 'anonymous' for those who brought none and were let in. */
+  /** The token's `sub`, or ANONYMOUS. */
   readonly subject: string;
   /** The token's `jti`. */
   readonly tokenId: string | null;

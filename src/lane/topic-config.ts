@@ -3,6 +3,7 @@
  *
  * Rules stand in a list. Each setting of a topic comes from the **last matching rule that has it**; what no rule sets has the default below.
  */
+import { isMap } from '../base/is-map.ts';
 import { checkNameText, matchesTokens, NameKind, nameProblem } from '../protocol/names.ts';
 import { SLOW_CONSUMER_POLICIES, type SlowConsumerPolicy } from '../protocol/types.ts';
 
@@ -128,10 +129,6 @@ function checkInteger(value: unknown, path: string, min: number, max: number, pr
   if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
     problems.push(`${path} must be an integer in [${min}, ${max}], got ${describe(value)}`);
   }
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function describe(value: unknown): string {

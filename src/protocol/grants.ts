@@ -5,9 +5,14 @@
  * Any thread. Pure: the answer follows from the claims and the name alone. Deny goes before allow, and what nothing allows is denied.
  * A session of a relay without authentication has no Grants at all (null) and may do everything.
  */
+import { clip } from '../base/clip.ts';
+import { isMap } from '../base/is-map.ts';
 import { checkNameText, matchesTokens, NameKind, nameProblem } from './names.ts';
 
-/** pub, sub, hist and pres are about topics, call and serve about services, start about workflows, admin about definitions and the admin API. */
+/**
+ * pub, sub, hist and pres are about topics, call and serve about services, start about workflows, admin about their definitions. The admin routes of the
+ * ops port go by the ops token instead.
+ */
 export const RIGHTS = ['pub', 'sub', 'hist', 'pres', 'call', 'serve', 'start', 'admin'] as const;
 export type Right = (typeof RIGHTS)[number];
 
@@ -50,7 +55,7 @@ export class Grants {
    */
   static compile(claims: unknown, values: Readonly<Record<string, unknown>> = {}): Grants {
     if (claims === undefined || claims === null) return Grants.none;
-    if (!isPlainObject(claims)) throw new GrantProblem('permissions must be a map of rights');
+    if (!isMap(claims)) throw new GrantProblem('permissions must be a map of rights');
     const filled: Partial<Record<Right, RightClaim>> = {};
     const rules: Partial<Record<Right, Rule>> = {};
     let count = 0;
@@ -151,7 +156,7 @@ function listsOf(right: Right, claim: unknown): { allow: readonly string[]; deny
   if (claim === undefined || claim === null) return { allow: [], deny: [] };
   const { allow = [], deny = [], ...unknown } = (Array.isArray(claim) ? { allow: claim } : claim) as Record<string, unknown>;
   const isList = (list: unknown): list is string[] => Array.isArray(list) && list.every((pattern) => typeof pattern === 'string');
-  if (!isPlainObject(Array.isArray(claim) ? {} : claim) || Object.keys(unknown).length > 0 || !isList(allow) || !isList(deny))
+  if (!isMap(Array.isArray(claim) ? {} : claim) || Object.keys(unknown).length > 0 || !isList(allow) || !isList(deny))
     throw new GrantProblem(`${right} must be a list of patterns, or {allow, deny} with lists of patterns`);
   return { allow, deny };
 }
@@ -165,12 +170,4 @@ function fillPattern(pattern: string, where: string, values: Readonly<Record<str
   });
   if (checkNameText(filled) === NameKind.INVALID) throw new GrantProblem(`${where} is no pattern: ${nameProblem()}`);
   return filled;
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function clip(text: string): string {
-  return text.length <= 64 ? text : `${text.slice(0, 64)}…`;
 }

@@ -20,7 +20,8 @@ export type LogFacts = Readonly<Record<string, unknown>>;
 
 /** Names of facts that are replaced, at the top and one level down. */
 const REDACTED = ['token', 'authorization', 'cookie', 'password', 'secret', 'payload', 'opsToken', 'authKeys', 'jwk', 'jwt'];
-const CENSOR = '[redacted]';
+/** What stands in the place of a secret: in the log, in the audit log, and where a setting is shown. */
+export const CENSOR = '[redacted]';
 
 /** `json`: `{"level":"info","time":"…","msg":"…",…}`. `text`: `2026-01-01T00:00:00.000Z info  text name=value …` */
 export function createLog(level: LogLevel, format: Exclude<LogFormat, 'auto'>, write: (line: string) => void): Log {

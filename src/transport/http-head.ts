@@ -4,6 +4,7 @@
  * `getHeader` gives the first of several headers of one name. That hides both ways to smuggle (a second Content-Length) and ways to lie (a client's
  * X-Forwarded-For before the proxy's), so every header is looked at.
  */
+import { clip } from '../base/clip.ts';
 import { SUBPROTOCOL } from '../protocol/types.ts';
 import type { UwsRequest } from './uws-types.ts';
 
@@ -84,8 +85,4 @@ export function protocolFault({ protocols }: Pick<HttpHead, 'protocols'>): strin
   if (protocols.includes(SUBPROTOCOL)) return null;
   const shown = protocols.map((protocol) => (protocol.startsWith(TOKEN_PROTOCOL) ? `${TOKEN_PROTOCOL}…` : protocol));
   return `the subprotocol must be ${SUBPROTOCOL}, got '${clip(shown.join(', '))}'`;
-}
-
-function clip(text: string): string {
-  return text.length <= 64 ? text : `${text.slice(0, 64)}…`;
 }

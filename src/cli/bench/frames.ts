@@ -3,6 +3,7 @@
  *
  * One thread. The layouts are those of docs/protocol.md; any integer width and any well-formed meta is accepted.
  */
+import { isMap } from '../../base/is-map.ts';
 import { pack, unpack } from '../../protocol/codec.ts';
 import { readUint16, readUint32, skipValue } from '../../protocol/skip.ts';
 import { MessageType, type Position } from '../../protocol/types.ts';
@@ -192,8 +193,4 @@ export function decodeOther(bytes: Uint8Array, start: number, end: number): Othe
     default:
       return { name: 'unknown', text: `a message of type ${String(message[0])}` };
   }
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

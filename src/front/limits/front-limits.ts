@@ -6,6 +6,7 @@
  */
 import { MessageType } from '../../protocol/types.ts';
 import type { FrontMetrics } from '../front-metrics.ts';
+import { ANONYMOUS } from '../ports.ts';
 import type { Session } from '../session.ts';
 import { addressKey } from './address-key.ts';
 import type { LimitOptions } from './limit-options.ts';
@@ -44,9 +45,6 @@ const NEVER_REFUSED: ReadonlySet<number> = new Set([
   MessageType.CREDIT,
   MessageType.REFRESH,
 ]);
-
-/** Whoever brought no token, and was let in: many, and nobody's fault is another's. Their limits are those of connection and address. */
-const ANONYMOUS = 'anonymous';
 
 /** One bucket that a command is charged to. */
 interface Charge {
@@ -169,6 +167,7 @@ export class FrontLimits {
 
   /** The session has proven who it is. Null: its subject may have one more connection. Otherwise it is to be closed. */
   identified(session: Session, subject: string, nowMs: number): ConnectRefusal | null {
+    // They are many, and nobody's fault is another's: their limits are those of connection and address.
     if (subject === ANONYMOUS) return null;
     const { limits } = session;
     const { subjectConnectionsMax, subjectSubscriptionsMax } = this.options;

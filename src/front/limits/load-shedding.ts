@@ -8,7 +8,6 @@
  */
 
 export type LoadLevel = 0 | 1 | 2;
-export const LOAD_LEVELS: readonly LoadLevel[] = [0, 1, 2];
 
 /** Marks by level, for 1 and 2. Infinity: this is not looked at. */
 export interface SheddingOptions {

@@ -3,6 +3,7 @@
  *
  * Pure. What is done with them: front-limits.ts.
  */
+import { isMap } from '../../base/is-map.ts';
 import { MessageType } from '../../protocol/types.ts';
 import type { BucketSpec } from './token-buckets.ts';
 
@@ -39,11 +40,11 @@ export function checkRateRules(input: readonly unknown[], messageBytesMax: numbe
   const seen = new Map<string, number>();
   input.forEach((rule, index) => {
     const at = `${path}[${index}]`;
-    if (typeof rule !== 'object' || rule === null || Array.isArray(rule)) {
+    if (!isMap(rule)) {
       problems.push(`${at} must be a map {${RULE_KEYS.join(', ')}}, got ${describe(rule)}`);
       return;
     }
-    const { scope, what, perSecond, burst } = rule as Record<string, unknown>;
+    const { scope, what, perSecond, burst } = rule;
     for (const key of Object.keys(rule))
       if (!RULE_KEYS.includes(key)) problems.push(`${at}.${key} is not a setting; known: ${RULE_KEYS.join(', ')}`);
     const isScope = (RATE_SCOPES as readonly unknown[]).includes(scope);

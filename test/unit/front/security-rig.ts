@@ -44,10 +44,10 @@ export class SecurityRig {
   readonly tokens = new Map<string, KnownToken>();
   /** True: decisions wait for `decide()`. */
   isSlow = false;
-  /** Topics that the guard denies; null: there is no guard. */
   readonly #waiting: (() => void)[] = [];
   readonly #turns: (() => void)[] = [];
 
+  /** `guardedTopics`: those that the guard denies; null: there is no guard. */
   constructor(guardedTopics: readonly string[] | null = null, options: Partial<FrontOptions> = {}) {
     this.lanes = new InlineLanes(
       {
