@@ -112,7 +112,8 @@ export class Hub {
     }
     const policy = SLOW_CONSUMER_POLICIES[flags >> JoinFlag.POLICY_SHIFT] as SlowConsumerPolicy;
     const { conflateBy = null } = restore.length === 0 ? {} : (unpack(restore) as { conflateBy?: string });
-    const watchesPresence = (flags & JoinFlag.WATCH) !== 0;
+    // Its rights may have changed since the lane judged it.
+    const watchesPresence = (flags & JoinFlag.WATCH) !== 0 && mayWatch(session, topic);
     const isInGroup = (flags & JoinFlag.GROUP) !== 0;
     if (isInGroup && session.limits !== null) session.limits.hasJoinedGroup = true;
     const known = findMember(session, subscription);
@@ -144,6 +145,11 @@ export class Hub {
     session.members.push(member);
     session.limits?.countSubscriptions(1);
     return member;
+  }
+
+  /** The session's rights have changed: who is where is told to it no more, where it may not know. */
+  recheckWatching(session: Session): void {
+    for (const member of session.members) member.watchesPresence &&= mayWatch(session, member.subscription.topic);
   }
 
   findMember(session: Session, sub: number): Member | undefined {
@@ -393,6 +399,10 @@ export class Hub {
     }
     return this.#copy;
   }
+}
+
+function mayWatch({ grants }: Session, topic: string): boolean {
+  return grants === null || grants.may('pres', topic);
 }
 
 function findMember(session: Session, subscription: Subscription): Member | undefined {

@@ -238,6 +238,7 @@ export class SessionSecurity {
       if ((session.lanesKnown & (1 << lane)) !== 0) lanes.write(lane, IngressKind.SESSION_GRANTS, record);
     }
     if (grants === null) return;
+    hub.recheckWatching(session);
     // The lanes leave the same patterns, by the same rules. One that is joining is judged when it has joined.
     for (const { subscription } of [...session.members]) {
       if (!subscription.isPattern || grants.mayRead('sub', subscription.topic)) continue;

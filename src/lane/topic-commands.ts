@@ -301,7 +301,10 @@ export class TopicCommands implements OwnTopics {
 
   // ---- sessions and time
 
-  /** The session's rights have changed: subscriptions and presence that it may not have any more end, each with a `lost` event. */
+  /**
+   * The session's rights have changed: subscriptions that it may not have any more end, each with a `lost` event; and so does presence, without one. The
+   * front sees to it that it is told of no others' any more.
+   */
   recheck(session: LaneSession, grants: SessionGrants): void {
     for (const topic of [...session.topics]) {
       if (grants.mayUse('sub', topic)) {
@@ -369,7 +372,7 @@ export class TopicCommands implements OwnTopics {
     this.#subscribed(topic, session);
     if (group === undefined) topic.sessions.add(number);
     else this.#groups.restore(topic, number, group);
-    if (presence !== undefined)
+    if (presence !== undefined && session.grants?.mayUse('pres', topic) !== false)
       topic.presence.enter(session.name, number, presence.data ?? undefined, this.#lane.options.presenceMembersMax);
   }
 

@@ -138,6 +138,22 @@ t.test('REFRESH with fewer rights: subscriptions, patterns, presence, calls and 
   t.match(client.ask([4, 12, 'room.*']), [[33, 12, 103]]);
 });
 
+t.test('REFRESH without the right to presence: who comes and goes is told no more, what is published is', async (t) => {
+  const rig = new SecurityRig();
+  const root = rig.client('root');
+  const client = rig.client('alice', { grants: { sub: ['room.*'], pres: ['room.*'] } });
+  client.say([3, 2, 'room.1', { presence: 'watch' }], [3, 3, 'room.2', { presence: 'watch' }]);
+  rig.tokens.set('alice#2', { grants: { sub: ['room.*'], pres: ['room.2'] } });
+  client.say([15, 4, 'alice#2']);
+  const before = client.received.length;
+  root.say([3, 2, 'room.1', { presence: true }], [3, 3, 'room.2', { presence: true }], [2, 4, 'room.1', null, 'x']);
+  t.match(client.received.slice(before), [
+    [35, Number, null, 'join', { id: 'root', count: 1 }],
+    [34, Number, null, 1, null, 'x'],
+  ]);
+  t.equal(client.received.length, before + 2, 'of room.2 alone');
+});
+
 t.test('rights taken away while a pattern is joining: it is not joined', async (t) => {
   const rig = new SecurityRig();
   const client = rig.client('alice', { grants: { sub: ['room.*'] } });

@@ -19,3 +19,12 @@ t.test('a subscription without its right is told of as FORBIDDEN and left, one w
   t.same(rig.publish('room.1', 'x'), []);
   t.match(rig.publish('news', 'y'), [{ kind: 'fanout', message: [34, 6, null, 1, null, 'y'] }]);
 });
+
+t.test('presence without its right is not given back with the subscription', async (t) => {
+  const rig = new LaneRig();
+  rig.open(SESSION);
+  rig.record(IngressKind.SESSION_GRANTS, withNumbers(SESSION, null, pack({ sub: ['news', 'room.1'], pres: ['room.1'] })));
+  for (const topic of ['news', 'room.1']) rig.restore(SESSION, topic === 'news' ? 5 : 6, { topic, presence: {} });
+  t.same(rig.ask(2, [11, 1, 'news', { countOnly: true }]), { count: 0 });
+  t.same(rig.ask(2, [11, 2, 'room.1', { countOnly: true }]), { count: 1 });
+});
