@@ -135,7 +135,7 @@ export class FrontTarget implements FuzzTarget {
     this.#lanes.start(this.#front.laneEvents);
     this.#gateway = new HttpGateway(
       this.#front,
-      { requestTimeoutMs: 5_000, bodyBytesMax: 65_536, pendingMax: 1_000, batchMessagesMax: 50 },
+      { httpRequestTimeoutMs: 5_000, httpBodyBytesMax: 65_536, httpPendingMax: 1_000, httpBatchMessagesMax: 50 },
       this.#clock,
     );
     this.#witness = this.#connectWitness();

@@ -84,9 +84,9 @@ export function laneOptions(
 
 export function httpOptions(config: RelayConfig): HttpGatewayOptions {
   return {
-    requestTimeoutMs: config.httpRequestTimeoutMs,
-    pendingMax: config.httpPendingMax,
-    batchMessagesMax: config.httpBatchMessagesMax,
-    bodyBytesMax: config.httpBodyBytesMax,
+    httpRequestTimeoutMs: config.httpRequestTimeoutMs,
+    httpPendingMax: config.httpPendingMax,
+    httpBatchMessagesMax: config.httpBatchMessagesMax,
+    httpBodyBytesMax: config.httpBodyBytesMax,
   };
 }

@@ -42,7 +42,7 @@ export function readBatch(body: Uint8Array, entriesMax: number): BatchEntry[] {
   }
   if (list.kind !== 'array') throw new RelayError('BAD_REQUEST', 'the body must be a list of messages, not a map');
   if (list.count > entriesMax) {
-    throw new RelayError('TOO_LARGE', 'the batch has too many messages', { count: list.count, batchMessagesMax: entriesMax });
+    throw new RelayError('TOO_LARGE', 'the batch has too many messages', { count: list.count, httpBatchMessagesMax: entriesMax });
   }
   const entries: BatchEntry[] = [];
   let at = list.bodyStart;

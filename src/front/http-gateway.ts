@@ -2,7 +2,7 @@
  * HTTP gateway: requests in, relay messages to the front, replies back as answers. An in-process client of the front like any other, with
  * one session for all requests, so that an HTTP publish meets the same checks and gets the same answer as a PUBLISH.
  *
- * Thread: front only. Promise: every `reply` is called exactly once. Memory is bounded: commands in flight by `pendingMax`, bodies by `bodyBytesMax`.
+ * Thread: front only. Promise: every `reply` is called exactly once. Memory is bounded: commands in flight by `httpPendingMax`, bodies by `httpBodyBytesMax`.
  * Not here: sockets and reading bodies (transport/), what a command means (lane/), the table of routes (http-routes.ts).
  *
  * `reply` may be called inside `handle`, or inside a drain of the lanes: it must not call `handle` in turn.
@@ -46,7 +46,7 @@ export interface HttpRequest extends HttpCredentials {
   /** Header values; '' without the header. */
   readonly contentType: string;
   readonly accept: string;
-  /** The gateway's from now on. A transport may stop reading at `bodyBytesMax + 1`: that much is answered 413. */
+  /** The gateway's from now on. A transport may stop reading at `httpBodyBytesMax + 1`: that much is answered 413. */
   readonly body: Uint8Array;
 }
 
@@ -58,13 +58,13 @@ export interface HttpResponse {
 
 export interface HttpGatewayOptions {
   /** From the request to the lane's reply; over it: TIMEOUT, 504. */
-  readonly requestTimeoutMs: number;
+  readonly httpRequestTimeoutMs: number;
   /** Over it: TOO_LARGE, 413. */
-  readonly bodyBytesMax: number;
+  readonly httpBodyBytesMax: number;
   /** Commands in flight (a batch has one per message); over it: OVERLOADED, 503. */
-  readonly pendingMax: number;
-  /** Over it: TOO_LARGE, 413. At most `pendingMax`, or the largest batch would never get in. */
-  readonly batchMessagesMax: number;
+  readonly httpPendingMax: number;
+  /** Over it: TOO_LARGE, 413. At most `httpPendingMax`, or the largest batch would never get in. */
+  readonly httpBatchMessagesMax: number;
 }
 
 /** What the gateway counts. Plain numbers on the front's thread; read at scrape. */
@@ -75,7 +75,7 @@ export class HttpMetrics {
   responses4xx = 0;
   responses5xx = 0;
   timeouts = 0;
-  /** Requests turned away at `pendingMax`, while the audit log blocks or the relay sheds load, or after `close`. */
+  /** Requests turned away at `httpPendingMax`, while the audit log blocks or the relay sheds load, or after `close`. */
   refused = 0;
   /** Replies to commands that had timed out already. */
   repliesLate = 0;
@@ -159,8 +159,10 @@ export class HttpGateway {
     for (const [name, value] of Object.entries(options)) {
       if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} must be a positive integer, got ${value}`);
     }
-    if (options.batchMessagesMax > options.pendingMax) {
-      throw new RangeError(`batchMessagesMax must not be over pendingMax: ${options.batchMessagesMax} > ${options.pendingMax}`);
+    if (options.httpBatchMessagesMax > options.httpPendingMax) {
+      throw new RangeError(
+        `httpBatchMessagesMax must not be over httpPendingMax: ${options.httpBatchMessagesMax} > ${options.httpPendingMax}`,
+      );
     }
     this.#front = front;
     this.#options = options;
@@ -172,10 +174,6 @@ export class HttpGateway {
   /** Commands in flight. */
   get pendingCount(): number {
     return this.#pending.size;
-  }
-
-  get bodyBytesMax(): number {
-    return this.#options.bodyBytesMax;
   }
 
   /**
@@ -240,11 +238,11 @@ export class HttpGateway {
     this.#recoverSession();
     for (const id of this.#callsToCancel.splice(0)) this.#cancelCall(id);
     const nowMs = this.#clock.monotonicMs();
-    const { requestTimeoutMs } = this.#options;
+    const { httpRequestTimeoutMs } = this.#options;
     for (const [id, { deadlineMs }] of this.#pending) {
       if (deadlineMs > nowMs) continue;
       this.metrics.timeouts++;
-      this.#settle(id, { failure: failureOf(new RelayError('TIMEOUT', undefined, { requestTimeoutMs })) });
+      this.#settle(id, { failure: failureOf(new RelayError('TIMEOUT', undefined, { httpRequestTimeoutMs })) });
     }
   }
 
@@ -272,7 +270,7 @@ export class HttpGateway {
         this.#request(exchange, MessageType.PUBLISH, [topic, publishOptions(query), this.#readPayload(request, route)]);
         return nothing;
       case 'publishBatch':
-        this.#publishBatch(exchange, readBatch(this.#readBody(request, route), this.#options.batchMessagesMax), access);
+        this.#publishBatch(exchange, readBatch(this.#readBody(request, route), this.#options.httpBatchMessagesMax), access);
         return nothing;
       case 'call':
         return this.#call(exchange, query, this.#readPayload(request, route));
@@ -307,14 +305,14 @@ export class HttpGateway {
   /** The body as MessagePack, whatever it came as. Not proven where it was MessagePack already. */
   #readBody(request: HttpRequest, route: HttpRoute): Uint8Array {
     const { body, contentType } = request;
-    const { bodyBytesMax } = this.#options;
+    const { httpBodyBytesMax } = this.#options;
     const type = mediaTypeOf(contentType);
     if (type === null) {
       throw new HttpFault(415, 'BAD_REQUEST', 'Content-Type must be application/json or application/msgpack', {
         contentType: contentType.slice(0, 64),
       });
     }
-    if (body.length > bodyBytesMax) throw new RelayError('TOO_LARGE', 'the body is too large', { bodyBytesMax });
+    if (body.length > httpBodyBytesMax) throw new RelayError('TOO_LARGE', 'the body is too large', { httpBodyBytesMax });
     if (body.length === 0)
       throw new RelayError(
         'BAD_REQUEST',
@@ -341,7 +339,7 @@ export class HttpGateway {
     const { texts, integers } = query;
     const service = pack(texts.get('service'));
     const method = pack(texts.get('method'));
-    const deadlineMs = integers.get('deadlineMs') ?? this.#options.requestTimeoutMs;
+    const deadlineMs = integers.get('deadlineMs') ?? this.#options.httpRequestTimeoutMs;
     this.#reserve(1);
     const elements = [service, method, callOptions(query, deadlineMs), payload];
     const { id, bytes } = this.#encodeCommand(exchange.payer, MessageType.CALL, elements);
@@ -410,9 +408,9 @@ export class HttpGateway {
 
   /** Throws OVERLOADED unless so many more commands may be in flight. */
   #reserve(commandCount: number): void {
-    const { pendingMax } = this.#options;
-    if (this.#pending.size + this.#identifying + commandCount > pendingMax)
-      this.#refuse('too many HTTP requests in flight', { pendingMax });
+    const { httpPendingMax } = this.#options;
+    if (this.#pending.size + this.#identifying + commandCount > httpPendingMax)
+      this.#refuse('too many HTTP requests in flight', { httpPendingMax });
   }
 
   #refuse(text: string, facts: ErrorFacts): never {
@@ -446,7 +444,7 @@ export class HttpGateway {
   #expect(
     id: number,
     settle: (outcome: Outcome) => void,
-    waitMs = this.#options.requestTimeoutMs,
+    waitMs = this.#options.httpRequestTimeoutMs,
     service: Uint8Array | null = null,
   ): void {
     this.#pending.set(id, { deadlineMs: this.#clock.monotonicMs() + waitMs, settle, service });

@@ -12,7 +12,7 @@ import { type OpenTransport, type RelayUnderTest, Rig, transportContract } from 
 async function listen({ front, options }: RelayUnderTest): Promise<{ readonly port: number; close(): void }> {
   const gateway = new HttpGateway(
     front,
-    { requestTimeoutMs: 1_000, bodyBytesMax: 65_536, pendingMax: 16, batchMessagesMax: 16 },
+    { httpRequestTimeoutMs: 1_000, httpBodyBytesMax: 65_536, httpPendingMax: 16, httpBatchMessagesMax: 16 },
     systemClock,
   );
   const { messageBytesMax, mergedFrameBytesMax, sendQueueBytesMax } = options;

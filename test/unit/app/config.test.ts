@@ -445,7 +445,12 @@ t.test('the parts are told what the configuration says', async (t) => {
     shedding: { delayMs: [1_000, 3_000], calls: false },
   });
   t.equal(front.payloadBytesMax, 1000);
-  t.same(httpOptions(config), { requestTimeoutMs: 5_000, pendingMax: 2_000, batchMessagesMax: 1_000, bodyBytesMax: 1_048_576 });
+  t.same(httpOptions(config), {
+    httpRequestTimeoutMs: 5_000,
+    httpPendingMax: 2_000,
+    httpBatchMessagesMax: 1_000,
+    httpBodyBytesMax: 1_048_576,
+  });
   const lane = laneOptions(config, { index: 1, laneCount: 2, seed: 3, firstSub: 4, life: 0 });
   t.match(lane, { index: 1, laneCount: 2, seed: 3, firstSub: 4, topicsMax: 100_000 });
   t.doesNotThrow(() => structuredClone(lane), 'travels into a thread');

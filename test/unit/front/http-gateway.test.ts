@@ -147,7 +147,7 @@ for (const { name, method = 'POST', target = '/v1/publish?topic=a', ask = JSON_B
     name: 'a body over the bound',
     ask: { type: 'application/json', body: '1'.repeat(262_145) },
     status: 413,
-    text: /bodyBytesMax=262144/,
+    text: /httpBodyBytesMax=262144/,
   },
   {
     name: 'a message over what the front takes',
@@ -342,7 +342,7 @@ for (const { name, body, status, text } of [
     name: 'a list that claims four billion',
     body: Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff),
     status: 413,
-    text: /batchMessagesMax=32/,
+    text: /httpBatchMessagesMax=32/,
   },
   {
     name: 'a map that claims four billion',
@@ -450,15 +450,15 @@ t.test('a command without a reply times out once, and a late reply goes nowhere'
   t.equal(rig.answerCount, 0);
   rig.clock.advance(1);
   rig.gateway.tick();
-  t.match(single, [{ status: 504, body: { error: { code: 108, name: 'TIMEOUT', details: { requestTimeoutMs: 5_000 } } } }]);
+  t.match(single, [{ status: 504, body: { error: { code: 108, name: 'TIMEOUT', details: { httpRequestTimeoutMs: 5_000 } } } }]);
   t.match(batch, [{ status: 207, body: [{ error: { code: 108 } }, { error: { code: 100 } }, { error: { code: 108 } }] }]);
   rig.run();
   t.equal(rig.answerCount, 2);
   t.match(rig.gateway.metrics, { timeouts: 3, repliesLate: 3, requests: 2, responses2xx: 1, responses5xx: 1 });
 });
 
-t.test('over pendingMax requests are refused, until there is room', async (t) => {
-  const rig = new Rig({ gateway: { pendingMax: 3, batchMessagesMax: 3 } });
+t.test('over httpPendingMax requests are refused, until there is room', async (t) => {
+  const rig = new Rig({ gateway: { httpPendingMax: 3, httpBatchMessagesMax: 3 } });
   const batch = JSON.stringify(new Array(2).fill({ topic: 'a', payload: 1 }));
   rig.send('POST', '/v1/publish-batch', { type: 'application/json', body: batch });
   const second = rig.send('POST', '/v1/publish-batch', { type: 'application/json', body: batch });
@@ -466,7 +466,7 @@ t.test('over pendingMax requests are refused, until there is room', async (t) =>
     {
       status: 503,
       headers: { 'Retry-After': '1' },
-      body: { error: { code: 106, details: { pendingMax: 3, retryAfterMs: 1_000 } } },
+      body: { error: { code: 106, details: { httpPendingMax: 3, retryAfterMs: 1_000 } } },
     },
   ]);
   t.equal(rig.send('POST', '/v1/publish?topic=a', JSON_BODY).length, 0, 'one more fits');
@@ -545,10 +545,12 @@ t.test('the gateway is not counted as a connection and outlives every timeout', 
 });
 
 t.test('options that contradict each other are misuse', async (t) => {
-  t.throws(() => new Rig({ gateway: { pendingMax: 1, batchMessagesMax: 2 } }), {
-    message: /batchMessagesMax must not be over pendingMax/,
+  t.throws(() => new Rig({ gateway: { httpPendingMax: 1, httpBatchMessagesMax: 2 } }), {
+    message: /httpBatchMessagesMax must not be over httpPendingMax/,
   });
-  t.throws(() => new Rig({ gateway: { requestTimeoutMs: 0 } }), { message: /requestTimeoutMs must be a positive integer/ });
+  t.throws(() => new Rig({ gateway: { httpRequestTimeoutMs: 0 } }), {
+    message: /httpRequestTimeoutMs must be a positive integer/,
+  });
 });
 
 // ---- tables and fuzz

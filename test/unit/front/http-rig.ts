@@ -47,10 +47,10 @@ const LANE_OPTIONS: LaneOptions = {
 };
 
 export const GATEWAY_OPTIONS: HttpGatewayOptions = {
-  requestTimeoutMs: 5_000,
-  bodyBytesMax: 262_144,
-  pendingMax: 64,
-  batchMessagesMax: 32,
+  httpRequestTimeoutMs: 5_000,
+  httpBodyBytesMax: 262_144,
+  httpPendingMax: 64,
+  httpBatchMessagesMax: 32,
 };
 
 export interface RigOptions {
