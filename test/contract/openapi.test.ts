@@ -39,6 +39,7 @@ interface Operation {
 const text = readFileSync(new URL('../../docs/openapi.json', import.meta.url), 'utf8');
 const document = JSON.parse(text) as {
   readonly openapi: string;
+  readonly security: readonly Readonly<Record<string, readonly string[]>>[];
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly components: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 };
@@ -85,6 +86,7 @@ function parameterType({ in: place, style, explode, schema }: Parameter): HttpPa
 
 t.test('every reference leads somewhere, and nothing is described that nobody uses', async (t) => {
   const refs = new Set([...text.matchAll(/"\$ref": "([^"]+)"/g)].map((match) => match[1] as string));
+  for (const name of document.security.flatMap((one) => Object.keys(one))) refs.add(`#/components/securitySchemes/${name}`);
   for (const ref of refs) resolveRef(document, ref);
   const components = Object.entries(document.components).flatMap(([kind, entries]) =>
     Object.keys(entries).map((name) => `#/components/${kind}/${name}`),
