@@ -3,6 +3,7 @@
  *
  * Pure: arguments, environment and file access come in. The settings themselves, and what they must be, are in config-table.ts.
  */
+import { describe } from '../base/describe.ts';
 import { isMap } from '../base/is-map.ts';
 import { checkRateRules } from '../front/limits/rate-rules.ts';
 import { parseServiceRules } from '../lane/services/service-config.ts';
@@ -133,7 +134,7 @@ class Draft {
           : '';
       this.reject(
         name,
-        `${origin} must be ${settingOf(name).allowed}, got ${settingOf(name).secret ? CENSOR : describe(got)}${hint}`,
+        `${origin} must be ${settingOf(name).allowed}, got ${settingOf(name).secret ? CENSOR : short(got)}${hint}`,
       );
       return;
     }
@@ -205,7 +206,7 @@ function parseFlags(argv: readonly string[], draft: Draft): ParsedFlags {
       continue;
     }
     if (!argument.startsWith('--')) {
-      draft.problems.push(`unexpected argument ${describe(argument)}: settings are given as --name value`);
+      draft.problems.push(`unexpected argument ${short(argument)}: settings are given as --name value`);
       continue;
     }
     const equals = argument.indexOf('=');
@@ -221,7 +222,7 @@ function parseFlags(argv: readonly string[], draft: Draft): ParsedFlags {
     }
     const { flag, name, switchText } = target;
     if (switchText === 'false' && text !== undefined) {
-      draft.problems.push(`${given} takes no value, got ${describe(text)}`);
+      draft.problems.push(`${given} takes no value, got ${short(text)}`);
       continue;
     }
     if (text === undefined && switchText !== null) text = switchText;
@@ -281,7 +282,7 @@ function applyFile(path: string, readFile: ConfigInput['readFile'], draft: Draft
     return;
   }
   if (!isMap(content)) {
-    draft.problems.push(`${path} must be a map of settings, got ${describe(content)}`);
+    draft.problems.push(`${path} must be a map of settings, got ${short(content)}`);
     return;
   }
   for (const [key, value] of Object.entries(content)) {
@@ -345,8 +346,8 @@ function editDistance(left: string, right: string): number {
 }
 
 /** What was given, in a problem's text: short, and on one line. */
-function describe(value: unknown): string {
-  const text = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
+function short(value: unknown): string {
+  const text = describe(value);
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
 }
 
@@ -354,7 +355,7 @@ function describe(value: unknown): string {
 function valueText(name: SettingName, value: unknown): string {
   const { secret, default: initial } = settingOf(name);
   if (secret && JSON.stringify(value) !== JSON.stringify(initial)) return CENSOR;
-  return value === '' || typeof value === 'object' ? describe(value) : String(value);
+  return value === '' || typeof value === 'object' ? short(value) : String(value);
 }
 
 function deepFreeze<T>(value: T): T {

@@ -3,6 +3,7 @@
  *
  * Rules stand in a list. Each setting of a topic comes from the **last matching rule that has it**; what no rule sets has the default below.
  */
+import { describe } from '../base/describe.ts';
 import { isMap } from '../base/is-map.ts';
 import { checkNameText, matchesTokens, NameKind, nameProblem } from '../protocol/names.ts';
 import { SLOW_CONSUMER_POLICIES, type SlowConsumerPolicy } from '../protocol/types.ts';
@@ -129,10 +130,6 @@ function checkInteger(value: unknown, path: string, min: number, max: number, pr
   if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
     problems.push(`${path} must be an integer in [${min}, ${max}], got ${describe(value)}`);
   }
-}
-
-function describe(value: unknown): string {
-  return typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
 }
 
 /** Resolves topics against a parsed list of rules. */

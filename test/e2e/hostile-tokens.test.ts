@@ -2,10 +2,11 @@
  * A relay with keys, and tokens that want in all the same: each is refused with a code, says nothing of the keys, and the relay serves others as before.
  * What a verifier must check of tokens one by one is in test/unit/auth; here is that nothing of it gets lost on the way to a process's door.
  */
-import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import t from 'tap';
 import { HELLO, OK, RawClient, type WireMessage } from '../support/raw-client.ts';
 import { startRelay } from '../support/relay-process.ts';
+import { forgeToken } from '../support/tokens.ts';
 
 const SECRET = 'k'.repeat(32);
 const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -28,9 +29,8 @@ const claims = (changes: object = {}): object => ({
   ...changes,
 });
 
-function hmac(head: object, body: object, secret: string | Buffer = SECRET): string {
-  const signed = `${part(head)}.${part(body)}`;
-  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+function hmac(head: object, body: object, secret: string = SECRET): string {
+  return forgeToken(head, body, secret);
 }
 
 function ecdsa(head: object, body: object, key: KeyObject = privateKey): string {

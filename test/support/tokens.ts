@@ -43,7 +43,7 @@ export function keysOf(...entries: readonly unknown[]): readonly VerificationKey
   return keys;
 }
 
-/** With any head, and whatever signature an attacker can make: none, or an HMAC of what he has for a secret. */
+/** With any head, and whatever signature needs no library: none, or HMAC-SHA256 with what is given for a secret. */
 export function forgeToken(head: unknown, claims: unknown, secret: string | null): string {
   const part = (value: unknown): string =>
     Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');

@@ -3,6 +3,7 @@
  *
  * Pure. What is done with them: front-limits.ts.
  */
+import { describe } from '../../base/describe.ts';
 import { isMap } from '../../base/is-map.ts';
 import { MessageType } from '../../protocol/types.ts';
 import type { BucketSpec } from './token-buckets.ts';
@@ -92,8 +93,4 @@ export function rateKindOf(type: number): RateKind | null {
     default:
       return null;
   }
-}
-
-function describe(value: unknown): string {
-  return typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
 }

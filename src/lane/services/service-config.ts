@@ -3,6 +3,7 @@
  *
  * As with topics (topic-config.ts) each setting of a service comes from the **last matching rule that has it**; what no rule sets has the default below.
  */
+import { describe } from '../../base/describe.ts';
 import { isMap } from '../../base/is-map.ts';
 import { checkNameText, matchesTokens, NameKind, nameProblem } from '../../protocol/names.ts';
 
@@ -199,10 +200,6 @@ function checkNumber(value: unknown, path: string, { min, max, isFraction }: Bou
   const isRight = isFraction === true ? typeof value === 'number' : Number.isInteger(value);
   if (isRight && (value as number) >= min && (value as number) <= max) return;
   problems.push(`${path} must be ${isFraction === true ? 'a number' : 'an integer'} in [${min}, ${max}], got ${describe(value)}`);
-}
-
-function describe(value: unknown): string {
-  return typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
 }
 
 /** Resolves services against a parsed list of rules. */
