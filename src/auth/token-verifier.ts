@@ -7,7 +7,7 @@
 import { errors, type JWTPayload, jwtVerify } from 'jose';
 import type { Clock } from '../base/clock.ts';
 import { isMap } from '../base/is-map.ts';
-import { ANONYMOUS } from '../front/ports.ts';
+import { ANONYMOUS, isReservedSubject } from '../front/ports.ts';
 import { TOKEN_LENGTH_MAX } from '../protocol/options.ts';
 import { type AlgorithmName, isAlgorithm } from './algorithms.ts';
 import type { DenialReason } from './auth-events.ts';
@@ -154,6 +154,8 @@ export class TokenVerifier {
     if (typeof sub !== 'string' || sub === '' || Buffer.byteLength(sub) > SUBJECT_BYTES_MAX || CONTROL_CHARACTER.test(sub))
       return wrongClaim(`sub must be a text of 1 to ${SUBJECT_BYTES_MAX} bytes without control characters`);
     if (sub === ANONYMOUS) return wrongClaim(`sub must not be '${ANONYMOUS}', which stands for sessions without a token`);
+    if (isReservedSubject(sub))
+      return wrongClaim("sub must not be 'http', nor begin with '$': those are names of the relay's own");
     if (jti !== undefined && (typeof jti !== 'string' || jti === '' || Buffer.byteLength(jti) > TOKEN_ID_BYTES_MAX))
       return wrongClaim(`jti must be a text of 1 to ${TOKEN_ID_BYTES_MAX} bytes`);
     for (const [name, seconds] of [

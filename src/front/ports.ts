@@ -48,6 +48,11 @@ export interface Journal {
 /** The subject of those who brought no token and were let in: many, and not one of them proven. */
 export const ANONYMOUS = 'anonymous';
 
+/** Names that the relay's own sessions go by, in presence and to services: nobody may prove to be one. */
+export function isReservedSubject(subject: string): boolean {
+  return subject.startsWith('$') || subject === 'http';
+}
+
 /** Who somebody is, once proven. */
 export interface Identity {
   /** The token's `sub`, or ANONYMOUS. */

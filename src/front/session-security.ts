@@ -13,7 +13,7 @@ import { IngressKind, withNumbers } from '../protocol/records.ts';
 import { MessageType } from '../protocol/types.ts';
 import type { FrontContext } from './front-context.ts';
 import type { ConnectRefusal } from './limits/front-limits.ts';
-import type { Authenticator, Denial, Identity, SubscribeGuard } from './ports.ts';
+import { type Authenticator, type Denial, type Identity, isReservedSubject, type SubscribeGuard } from './ports.ts';
 import type { Session } from './session.ts';
 
 export interface FrontSecurity {
@@ -33,8 +33,6 @@ const WITHOUT_TOKEN: readonly number[] = [
   MessageType.DEREGISTER,
   MessageType.HEARTBEAT,
 ];
-/** Names that the relay's own sessions go by, in presence and to services. */
-const RESERVED_SUBJECT = /^(\$|http$)/;
 
 export class SessionSecurity {
   readonly #front: FrontContext;
@@ -60,7 +58,7 @@ export class SessionSecurity {
     const state = session.state;
     const settle = (outcome: Identity | Denial): void => {
       if ('denied' in outcome) return this.#turnAway(session, id, outcome.denied);
-      if (RESERVED_SUBJECT.test(outcome.subject))
+      if (isReservedSubject(outcome.subject))
         return this.#turnAway(session, id, new RelayError('UNAUTHENTICATED', 'the subject is a name of the relay’s own'));
       const { limits, clock } = this.#front;
       const refusal = limits.identified(session, outcome.subject, clock.monotonicMs());

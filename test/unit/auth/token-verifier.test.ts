@@ -169,6 +169,8 @@ for (const { name, claims, rules = {}, want } of [
   { name: 'a sub of 129 bytes', claims: { sub: `${'é'.repeat(64)}x` }, want: 'claims' },
   { name: 'a line end in its sub', claims: { sub: 'ann\nroot' }, want: 'claims' },
   { name: 'the name of those without a token', claims: { sub: 'anonymous' }, want: 'claims' },
+  { name: 'the name of the HTTP gateway', claims: { sub: 'http' }, want: 'claims' },
+  { name: 'the name of a lane', claims: { sub: '$lane-0' }, want: 'claims' },
   { name: 'a jti that is no text', claims: { jti: 7 }, want: 'claims' },
   { name: 'a jti of 257 bytes', claims: { jti: 'x'.repeat(257) }, want: 'claims' },
   { name: 'no exp', claims: { exp: undefined }, want: 'claims' },
