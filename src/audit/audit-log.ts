@@ -515,8 +515,13 @@ export class AuditLog {
     const nowMs = this.#clock.monotonicMs();
     if (!this.#isSyncDue(nowMs)) return;
     this.#syncAtMs = nowMs + this.#options.syncMs;
-    this.#isUnsynced = false;
-    await this.#file.sync();
+    this.#isUnsynced = false; // What is written meanwhile is not in it.
+    try {
+      await this.#file.sync();
+    } catch (error) {
+      this.#isUnsynced = true;
+      throw error;
+    }
   }
 
   /** To the log outside, which goes elsewhere: who rewrites the file and all its hashes would have to rewrite that too. */

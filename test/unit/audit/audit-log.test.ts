@@ -233,5 +233,6 @@ t.test('a sync that fails is a failure to write', async (t) => {
   await rig.advance(1_000);
   await rig.advance(1_000);
   t.notOk(rig.log.isBlocked);
+  t.ok(rig.disk.syncs > 0, 'what the failed one left is on the disk now');
   t.match(rig.lines.at(-1), { event: 'auditResumed', cause: /EIO/, lost: 0 });
 });
