@@ -3,13 +3,14 @@
  *
  * Thread: front only. Decisions may take a while: the session's messages wait meanwhile (`session.held`), everybody else's do not.
  */
-import { pack, unpack } from '../protocol/codec.ts';
+import { pack } from '../protocol/codec.ts';
 import type { CloseCodeName } from '../protocol/codes.ts';
 import { RelayError } from '../protocol/errors.ts';
 import type { Right } from '../protocol/grants.ts';
 import type { MessageHeader } from '../protocol/header.ts';
 import { TOKEN_LENGTH_MAX } from '../protocol/options.ts';
 import { IngressKind, withNumbers } from '../protocol/records.ts';
+import { textStart } from '../protocol/service-options.ts';
 import { MessageType } from '../protocol/types.ts';
 import type { FrontContext } from './front-context.ts';
 import type { ConnectRefusal } from './limits/front-limits.ts';
@@ -33,6 +34,7 @@ const WITHOUT_TOKEN: readonly number[] = [
   MessageType.DEREGISTER,
   MessageType.HEARTBEAT,
 ];
+const TEXT = new TextDecoder();
 /** Names that the relay's own sessions go by, in presence and to services. */
 const RESERVED_SUBJECT = /^(\$|http$)/;
 
@@ -110,8 +112,10 @@ export class SessionSecurity {
   /** REFRESH: another token of the same subject. What is wrong with it changes nothing for the session. */
   refresh(session: Session, header: MessageHeader, bytes: Uint8Array): void {
     const { id } = header;
-    const token = unpack(bytes.slice(header.bodyStart, header.end)) as unknown;
-    if (typeof token !== 'string' || token.length === 0 || token.length > TOKEN_LENGTH_MAX)
+    // Not decoded in general: what is well formed may be an extension type, on which the decoder throws, or spends gigabytes.
+    const start = textStart(bytes, header.bodyStart);
+    const token = start < 0 ? '' : TEXT.decode(bytes.slice(start, header.end));
+    if (token.length === 0 || token.length > TOKEN_LENGTH_MAX)
       throw new RelayError('BAD_REQUEST', `token must be a string of 1 to ${TOKEN_LENGTH_MAX} characters`);
     const { identity, connection, client } = session;
     if (this.#security === null || identity === null) {

@@ -1,6 +1,7 @@
 /** Rights: each command asks for its own, over WebSockets and over HTTP, and what is taken away is gone at once. */
 import t from 'tap';
 import type { HttpResponse } from '../../../src/front/http-gateway.ts';
+import { pack, unpack } from '../../../src/protocol/codec.ts';
 import type { GrantClaims } from '../../../src/protocol/grants.ts';
 import { type Message, SecurityRig } from './security-rig.ts';
 
@@ -190,6 +191,32 @@ t.test('HTTP: a token with each request, the same rights', async (t) => {
   t.match(JSON.parse(new TextDecoder().decode(batch.body)), [
     { offset: 2 },
     { error: { code: 102, details: { name: 'room.2' } } },
+  ]);
+});
+
+t.test('HTTP: topics of a batch in MessagePack are judged as the bytes that they are', async (t) => {
+  const rig = new SecurityRig();
+  rig.tokens.set('alice', { grants: { pub: ['room.1'] } });
+  const topics: readonly Uint8Array[] = [
+    pack('room.1'),
+    Uint8Array.of(0xd4, 0x05, 0),
+    Uint8Array.of(0xd6, 0x70, 0, 0, 0, 1),
+    Uint8Array.of(7),
+    pack('\u{feff}room.1'),
+  ];
+  const entries = topics.flatMap((topic) => [Uint8Array.of(0x82), pack('topic'), topic, pack('payload'), pack(1)]);
+  const request = { method: 'POST', path: '/v1/publish-batch', query: '', contentType: 'application/msgpack', accept: '' };
+  const body = Buffer.concat([Uint8Array.of(0x90 | topics.length), ...entries]);
+  const answers: HttpResponse[] = [];
+  rig.gateway.handle({ ...request, token: 'alice', body }, (answer) => void answers.push(answer));
+  rig.run();
+  t.equal(answers.length, 1);
+  t.match(unpack((answers[0] as HttpResponse).body), [
+    { offset: 1 },
+    { error: { code: 100 } },
+    { error: { code: 100 } },
+    { error: { code: 100 } },
+    { error: { code: 102, details: { right: 'pub', name: '\u{feff}room.1' } } },
   ]);
 });
 

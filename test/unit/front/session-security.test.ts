@@ -145,6 +145,25 @@ t.test('REFRESH goes on with the new token', async (t) => {
   t.match(rig.events.at(-1), { kind: 'refreshed', subject: 'alice', tokenId: 't-2' });
 });
 
+t.test('a REFRESH whose token is no text is a bad request, whatever the decoder would make of it', async (t) => {
+  const rig = new SecurityRig();
+  const client = rig.client('alice');
+  const values: Readonly<Record<string, readonly number[]>> = {
+    number: [7],
+    'empty text': [0xa0],
+    'unknown extension': [0xd4, 0x05, 0],
+    'reference of the decoder’s own': [0xd6, 0x70, 0, 0, 0, 1],
+    'extension without a body': [0xc7, 0, 0x65],
+    'record of the decoder’s own': [0xd4, 0x72, 0x40],
+  };
+  for (const [what, value] of Object.entries(values)) {
+    rig.front.onMessage(client.session, Uint8Array.of(0x93, 15, 2, ...value), true);
+    t.match(client.received.at(-1), [33, 2, 100, /token must be/], what);
+  }
+  t.equal(client.closed, null);
+  t.match(client.ask([14, 3]), [[32, 3]]);
+});
+
 t.test('a REFRESH that is refused changes nothing', async (t) => {
   const rig = new SecurityRig();
   const client = rig.client('alice', { expiresInMs: 60_000 });
