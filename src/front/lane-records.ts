@@ -264,7 +264,9 @@ export class LaneRecords implements LaneEvents {
     )
       return this.#subscribeAnswered(session);
     if (end > frameStart) this.#nameHeldBack(session, sub, bytes.slice(frameStart, end));
-    this.#front.hub.join(session, sub, topic, lane, flags, restore);
+    // Its rights may have changed since its lane judged the SUBSCRIBE.
+    const watches = (flags & JoinFlag.WATCH) !== 0 && session.grants?.covers('pres', topic) !== false;
+    this.#front.hub.join(session, sub, topic, lane, watches ? flags : flags & ~JoinFlag.WATCH, restore);
     if (end > frameStart) this.#front.hub.send(session, bytes.subarray(frameStart, end));
     this.#subscribeAnswered(session);
   }

@@ -243,8 +243,14 @@ export class SessionSecurity {
     }
     if (grants === null) return;
     // The lanes leave the same patterns, by the same rules. One that is joining is judged when it has joined.
-    for (const { subscription } of [...session.members]) {
-      if (!subscription.isPattern || grants.mayRead('sub', subscription.topic)) continue;
+    for (const member of [...session.members]) {
+      const { subscription } = member;
+      if (!subscription.isPattern) {
+        // Its lane ends its membership; who else comes and goes is sorted out here.
+        if (member.watchesPresence && !grants.covers('pres', subscription.topic)) member.watchesPresence = false;
+        continue;
+      }
+      if (grants.mayRead('sub', subscription.topic)) continue;
       this.#front.sendLost(session, subscription.sub);
       hub.leave(session, subscription.sub);
       patterns.leave(subscription.sub, session.number);

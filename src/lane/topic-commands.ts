@@ -346,6 +346,7 @@ export class TopicCommands implements OwnTopics {
     this.#lane.session = number;
     const session = this.#lane.knownSession();
     if (pattern === true) {
+      if (session.grants?.covers('sub', name) === false) return; // It was joining; the front refuses it.
       this.#patterns.join(name, sub, number);
       session.patterns.push(name);
       return;
@@ -369,7 +370,7 @@ export class TopicCommands implements OwnTopics {
     this.#subscribed(topic, session);
     if (group === undefined) topic.sessions.add(number);
     else this.#groups.restore(topic, number, group);
-    if (presence !== undefined)
+    if (presence !== undefined && session.grants?.mayUse('pres', topic) !== false)
       topic.presence.enter(session.name, number, presence.data ?? undefined, this.#lane.options.presenceMembersMax);
   }
 

@@ -3,7 +3,7 @@ import t from 'tap';
 import type { HttpResponse } from '../../../src/front/http-gateway.ts';
 import { pack, unpack } from '../../../src/protocol/codec.ts';
 import type { GrantClaims } from '../../../src/protocol/grants.ts';
-import { type Message, SecurityRig } from './security-rig.ts';
+import { type Message, type SecurityClient, SecurityRig } from './security-rig.ts';
 
 const DEFINITION = { stages: [{ name: 'a', service: 'math', method: 'add' }] };
 
@@ -137,6 +137,27 @@ t.test('REFRESH with fewer rights: subscriptions, patterns, presence, calls and 
   t.match(client.received.slice(quiet), [[34, Number, null, 1, null, 'y']], 'only what may still be read');
   t.match(client.ask([4, 11, 'room.1']), [[33, 11, 103]]);
   t.match(client.ask([4, 12, 'room.*']), [[33, 12, 103]]);
+});
+
+t.test('REFRESH without presence: the subscription stays, who comes and goes is no more its business', async (t) => {
+  const rig = new SecurityRig();
+  const wide: GrantClaims = { sub: ['room.>'], pres: ['room.>'] };
+  const narrow: GrantClaims = { sub: ['room.>'] };
+  const [member, watcher, joining] = ['alice', 'bob', 'carol'].map((name) => {
+    rig.tokens.set(`${name}#2`, { grants: narrow });
+    return rig.client(name, { grants: wide });
+  }) as [SecurityClient, SecurityClient, SecurityClient];
+  member.say([3, 2, 'room.1', { presence: true }]);
+  watcher.say([3, 2, 'room.1', { presence: 'watch' }]);
+  member.say([15, 3, 'alice#2']);
+  watcher.say([15, 3, 'bob#2']);
+  joining.say([3, 2, 'room.1', { presence: 'watch' }], [15, 3, 'carol#2']);
+  const before = [member, watcher, joining].map(({ received }) => received.length);
+  rig.client('root').say([3, 2, 'room.1', { presence: { secret: 1 } }], [2, 3, 'room.1', null, 'x']);
+  [member, watcher, joining].forEach(({ received }, index) => {
+    t.match(received.slice(before[index]), [[34, Number, null, 1, null, 'x']]);
+    t.equal(received.length, (before[index] as number) + 1);
+  });
 });
 
 t.test('rights taken away while a pattern is joining: it is not joined', async (t) => {
