@@ -134,6 +134,8 @@ export class SessionSecurity {
       if (denied !== null || 'denied' in outcome) {
         this.#front.metrics.refreshesRefused++;
         this.#front.sendError(session, id, denied as RelayError);
+        // Here, since the tick may always meet the next REFRESH of who sends one after the other.
+        this.#closeIfOver(session, this.#front.coarseNowMs);
         return;
       }
       this.#front.metrics.refreshes++;
@@ -158,9 +160,13 @@ export class SessionSecurity {
 
   /** From the tick. */
   closeExpired(session: Session, nowMs: number): void {
-    const { tokenGraceMs } = this.#front.options;
     // A REFRESH under way decides by itself.
-    if (session.expiresMs + tokenGraceMs > nowMs || session.held?.isBlocked === true) return;
+    if (session.held?.isBlocked !== true) this.#closeIfOver(session, nowMs);
+  }
+
+  #closeIfOver(session: Session, nowMs: number): void {
+    const { tokenGraceMs } = this.#front.options;
+    if (session.expiresMs + tokenGraceMs > nowMs) return;
     this.#front.metrics.sessionsExpired++;
     this.#front.close(session, 'BAD_TOKEN', { problem: 'token expired', tokenGraceMs });
   }

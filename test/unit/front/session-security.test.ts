@@ -1,5 +1,6 @@
 /** Identities: HELLO with a token, what waits meanwhile, REFRESH, expiry, revocation, and the guard before a SUBSCRIBE. */
 import t from 'tap';
+import { FRONT_DEFAULTS } from '../../support/options.ts';
 import { SecurityRig } from './security-rig.ts';
 
 t.test('a good token is answered with who you are', async (t) => {
@@ -143,6 +144,19 @@ t.test('REFRESH goes on with the new token', async (t) => {
   rig.pass(7_000);
   t.equal(client.closed, null);
   t.match(rig.events.at(-1), { kind: 'refreshed', subject: 'alice', tokenId: 't-2' });
+});
+
+t.test('an expired session does not live on by REFRESHes that are refused', async (t) => {
+  const rig = new SecurityRig();
+  const client = rig.client('alice', { expiresInMs: 1_000 });
+  rig.isSlow = true;
+  client.say([15, 2, 'forged'], [15, 3, 'forged'], [15, 4, 'forged']);
+  rig.pass(1_000 + FRONT_DEFAULTS.tokenGraceMs);
+  t.equal(client.closed, null, 'the first one may still be good');
+  await rig.decide();
+  t.match(client.received.at(-1), [33, 2, 101]);
+  t.match(client.closed, { code: 4501, reason: /expired/ });
+  t.equal(rig.front.metrics.sessionsExpired, 1);
 });
 
 t.test('a REFRESH whose token is no text is a bad request, whatever the decoder would make of it', async (t) => {
