@@ -35,6 +35,8 @@ const WITHOUT_TOKEN: readonly number[] = [
   MessageType.HEARTBEAT,
 ];
 const TEXT = new TextDecoder();
+/** Of a SESSION_OPEN record, beside the permissions: the session's id, its name, and what is around them. */
+const SESSION_FACTS_BYTES_MAX = 512;
 /** Names that the relay's own sessions go by, in presence and to services. */
 const RESERVED_SUBJECT = /^(\$|http$)/;
 
@@ -64,6 +66,8 @@ export class SessionSecurity {
       if ('denied' in outcome) return this.#turnAway(session, id, outcome.denied);
       if (RESERVED_SUBJECT.test(outcome.subject))
         return this.#turnAway(session, id, new RelayError('UNAUTHENTICATED', 'the subject is a name of the relay’s own'));
+      const tooLarge = this.#tooLargeFor(outcome);
+      if (tooLarge !== null) return this.#turnAway(session, id, tooLarge);
       const { limits, clock } = this.#front;
       const refusal = limits.identified(session, outcome.subject, clock.monotonicMs());
       if (refusal !== null) return this.#turnAwayFor(session, id, outcome.subject, refusal);
@@ -130,7 +134,7 @@ export class SessionSecurity {
           ? outcome.denied
           : outcome.subject !== identity.subject
             ? new RelayError('FORBIDDEN', 'the token is another subject’s', { subject: identity.subject })
-            : null;
+            : this.#tooLargeFor(outcome);
       if (denied !== null || 'denied' in outcome) {
         this.#front.metrics.refreshesRefused++;
         this.#front.sendError(session, id, denied as RelayError);
@@ -232,6 +236,15 @@ export class SessionSecurity {
       this.#front.turns.release(session);
       this.#front.lanes.flush();
     });
+  }
+
+  /** Permissions go to the lanes in one record, which is sure to take as much as the largest message from a client. */
+  #tooLargeFor({ grants }: Identity): RelayError | null {
+    if (grants === null) return null;
+    const permissionsBytes = pack(grants.claims).length;
+    const permissionsBytesMax = this.#front.options.messageBytesMax - SESSION_FACTS_BYTES_MAX;
+    if (permissionsBytes <= permissionsBytesMax) return null;
+    return new RelayError('UNAUTHENTICATED', 'the permissions are too large', { permissionsBytes, permissionsBytesMax });
   }
 
   #setIdentity(session: Session, identity: Identity): void {

@@ -159,6 +159,24 @@ t.test('an expired session does not live on by REFRESHes that are refused', asyn
   t.equal(rig.front.metrics.sessionsExpired, 1);
 });
 
+t.test('permissions that no record to a lane could hold: turned away, at HELLO and at REFRESH', async (t) => {
+  const rig = new SecurityRig();
+  // As many and as long as they may be: placeholders make a hundred kilobytes of a small token.
+  const token = 'x'.repeat(63);
+  const patterns = Array.from({ length: 512 }, (_, index) => `${token}.${token}.${token}.${String(index).padStart(63, 'x')}`);
+  const client = rig.client('alice', { grants: { pub: patterns } });
+  client.say([2, 2, 'room.1', null, 'x']);
+  t.match(client.received, [[33, 1, 101, /too large/, { permissionsBytesMax: FRONT_DEFAULTS.messageBytesMax - 512 }]]);
+  t.match(client.closed, { code: 4501, reason: /permissions/ });
+  const other = rig.client('bob', { grants: { pub: ['room.1'] } });
+  rig.tokens.set('bob#2', { grants: { pub: patterns } });
+  t.match(other.ask([2, 2, 'room.1', null, 'x'], [15, 3, 'bob#2'], [2, 4, 'room.1', null, 'x']), [
+    [33, 3, 101, /too large/],
+    [32, 2],
+    [32, 4],
+  ]);
+});
+
 t.test('a REFRESH whose token is no text is a bad request, whatever the decoder would make of it', async (t) => {
   const rig = new SecurityRig();
   const client = rig.client('alice');
