@@ -8,6 +8,7 @@ import type { Grants, Right } from '../protocol/grants.ts';
 import { type BatchEntry, readText } from './http-batch.ts';
 import type { HttpRoute, Query } from './http-routes.ts';
 import type { Authenticator, Denial, Identity } from './ports.ts';
+import { refuseReserved } from './session-security.ts';
 
 export interface HttpCredentials {
   /** Of `Authorization: Bearer`; null without one. */
@@ -74,5 +75,6 @@ export function identify(
   authenticator: Authenticator,
   { token = null, address = '', origin = '' }: HttpCredentials,
 ): Identity | Denial | Promise<Identity | Denial> {
-  return authenticator.authenticate({ token, address, origin, client: null });
+  const outcome = authenticator.authenticate({ token, address, origin, client: null });
+  return outcome instanceof Promise ? outcome.then(refuseReserved) : refuseReserved(outcome);
 }

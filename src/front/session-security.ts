@@ -40,6 +40,12 @@ const SESSION_FACTS_BYTES_MAX = 512;
 /** Names that the relay's own sessions go by, in presence and to services. */
 const RESERVED_SUBJECT = /^(\$|http$)/;
 
+/** Nobody's: who comes with one is nobody, by whatever door. */
+export function refuseReserved(outcome: Identity | Denial): Identity | Denial {
+  if ('denied' in outcome || !RESERVED_SUBJECT.test(outcome.subject)) return outcome;
+  return { denied: new RelayError('UNAUTHENTICATED', 'the subject is a name of the relay’s own') };
+}
+
 export class SessionSecurity {
   readonly #front: FrontContext;
   readonly #security: FrontSecurity | null;
@@ -62,10 +68,9 @@ export class SessionSecurity {
       client,
     };
     const state = session.state;
-    const settle = (outcome: Identity | Denial): void => {
+    const settle = (proven: Identity | Denial): void => {
+      const outcome = refuseReserved(proven);
       if ('denied' in outcome) return this.#turnAway(session, id, outcome.denied);
-      if (RESERVED_SUBJECT.test(outcome.subject))
-        return this.#turnAway(session, id, new RelayError('UNAUTHENTICATED', 'the subject is a name of the relay’s own'));
       const tooLarge = this.#tooLargeFor(outcome);
       if (tooLarge !== null) return this.#turnAway(session, id, tooLarge);
       const { limits, clock } = this.#front;

@@ -215,6 +215,21 @@ t.test('HTTP: a token with each request, the same rights', async (t) => {
   ]);
 });
 
+t.test('HTTP: names of the relay’s own are nobody’s here either', async (t) => {
+  const rig = new SecurityRig();
+  const request = { method: 'GET', path: '/v1/history', query: 'topic=room.1', contentType: '', accept: '' };
+  const statuses: number[] = [];
+  for (const isSlow of [false, true]) {
+    rig.isSlow = isSlow;
+    for (const token of ['$lane-0', '$relay', 'http', 'https']) {
+      rig.tokens.set(token, {});
+      rig.gateway.handle({ ...request, token, body: new Uint8Array(0) }, ({ status }) => void statuses.push(status));
+      await rig.decide();
+    }
+  }
+  t.same(statuses, [401, 401, 401, 200, 401, 401, 401, 200]);
+});
+
 t.test('HTTP: topics of a batch in MessagePack are judged as the bytes that they are', async (t) => {
   const rig = new SecurityRig();
   rig.tokens.set('alice', { grants: { pub: ['room.1'] } });
