@@ -304,6 +304,7 @@ export class TopicCommands implements OwnTopics {
   /** The session's rights have changed: subscriptions and presence that it may not have any more end, each with a `lost` event. */
   recheck(session: LaneSession, grants: SessionGrants): void {
     for (const topic of [...session.topics]) {
+      this.#groups.recheck(topic, session.session, grants);
       if (grants.mayUse('sub', topic)) {
         if (!grants.mayUse('pres', topic)) this.#presence.leave(topic, session, false);
         continue;
@@ -369,7 +370,7 @@ export class TopicCommands implements OwnTopics {
     this.#restored.add(topic);
     this.#subscribed(topic, session);
     if (group === undefined) topic.sessions.add(number);
-    else this.#groups.restore(topic, number, group);
+    else this.#groups.restore(topic, number, group, session.grants);
     if (presence !== undefined && session.grants?.mayUse('pres', topic) !== false)
       topic.presence.enter(session.name, number, presence.data ?? undefined, this.#lane.options.presenceMembersMax);
   }

@@ -93,6 +93,26 @@ t.test('a group’s dead letters go only where its members may publish', async (
   t.match(rig.client('bob', { grants: { sub: ['room.1'], pub: ['private.box'] } }).ask([3, 9, 'room.1', group]), [[32, 9]]);
 });
 
+t.test('REFRESH without the right to a group’s dead letters: the relay publishes none there any more', async (t) => {
+  for (const sub of [['jobs'], []]) {
+    const rig = new SecurityRig();
+    const root = rig.client('root');
+    root.say([3, 2, 'other', null], [3, 3, '$dead.jobs', null]);
+    const client = rig.client('alice', { grants: { sub: ['jobs'], pub: ['jobs', 'other'] } });
+    rig.tokens.set('alice#2', { grants: { sub, pub: ['jobs'] } });
+    client.say([3, 2, 'jobs', { group: 'g', ack: true, maxAttempts: 1, deadLetter: 'other' }], [2, 3, 'jobs', null, 'x']);
+    const before = root.received.length;
+    client.say([15, 4, 'alice#2'], [18, 5, 'jobs', { offset: 1, requeue: true }]);
+    const dead = root.received.slice(before);
+    t.match(dead, [[34, Number, null, 1, { headers: { topic: 'jobs' } }, 'x']]);
+    t.match(
+      root.received.find(([type, id]) => type === 32 && id === 3),
+      [32, 3, { sub: dead[0]?.[1] }],
+      'by way of the default',
+    );
+  }
+});
+
 t.test('REFRESH with fewer rights: subscriptions, patterns, presence, calls and instances end at once', async (t) => {
   const rig = new SecurityRig();
   const root = rig.client('root');

@@ -46,3 +46,22 @@ t.test('presence and patterns likewise', async (t) => {
     [],
   );
 });
+
+t.test('and what a group’s member named for dead letters', async (t) => {
+  for (const [pub, isAllowed] of [
+    [['dead'], true],
+    [[], false],
+  ] as const) {
+    const rig = new LaneRig({ firstSub: 40 });
+    openAs(rig, 1, { sub: ['jobs'], pub });
+    const asked = { name: 'g', ack: true, ackTimeoutMs: 1_000, maxAttempts: 1, deadLetter: 'dead', maxInFlight: 1, order: 1 };
+    rig.record(IngressKind.RESTORE, withNumbers(1, 12, pack({ topic: 'jobs', group: asked })));
+    rig.restoreEnd();
+    rig.publish('jobs', 'x');
+    const outs = rig.command(1, [18, 2, 'jobs', { offset: 1, requeue: true }]);
+    t.equal(
+      outs.some(({ kind, message }) => kind === 'request' && message?.[2] === 'dead'),
+      isAllowed,
+    );
+  }
+});
