@@ -3,12 +3,12 @@
  *
  * Thread: front only. All requests share one session, which may do everything: so the rights are judged here, before a command is made of the request.
  */
-import { unpack } from '../protocol/codec.ts';
 import { RelayError } from '../protocol/errors.ts';
 import type { Grants, Right } from '../protocol/grants.ts';
-import type { BatchEntry } from './http-batch.ts';
+import { type BatchEntry, readText } from './http-batch.ts';
 import type { HttpRoute, Query } from './http-routes.ts';
 import type { Authenticator, Denial, Identity } from './ports.ts';
+import { refuseReserved } from './session-security.ts';
 
 export interface HttpCredentials {
   /** Of `Authorization: Bearer`; null without one. */
@@ -57,8 +57,9 @@ export class HttpAccess {
   /** A message of a batch that may not be published becomes one with a problem of its own. */
   demandEntry(entry: BatchEntry): void {
     if (entry.problem !== null) return;
-    const topic = unpack(entry.topic) as unknown;
-    if (typeof topic === 'string') this.#demand('pub', topic); // What is no text is refused as a topic.
+    // Not decoded in general: the value may be an extension type, on which the decoder throws.
+    const topic = readText(entry.topic, 0, entry.topic.length);
+    if (topic !== null) this.#demand('pub', topic); // What is no text is refused as a topic.
   }
 
   #demand(right: Right, name: string): void {
@@ -74,5 +75,6 @@ export function identify(
   authenticator: Authenticator,
   { token = null, address = '', origin = '' }: HttpCredentials,
 ): Identity | Denial | Promise<Identity | Denial> {
-  return authenticator.authenticate({ token, address, origin, client: null });
+  const outcome = authenticator.authenticate({ token, address, origin, client: null });
+  return outcome instanceof Promise ? outcome.then(refuseReserved) : refuseReserved(outcome);
 }

@@ -7,7 +7,8 @@ import { RelayError } from '../protocol/errors.ts';
 import { describeSkipFault, readUint16, readUint32, SKIP_TOO_DEEP, skipValue } from '../protocol/skip.ts';
 
 const NIL = Uint8Array.of(0xc0);
-const TEXT = new TextDecoder();
+/** A name may begin with U+FEFF: it is a character like any other, or the right to one topic would do for another. */
+const TEXT = new TextDecoder('utf-8', { ignoreBOM: true });
 const OPTION_NAMES = ['key', 'headers', 'ttlMs', 'echo'];
 const ENTRY_FIELDS = ['topic', 'payload', ...OPTION_NAMES];
 
@@ -142,7 +143,7 @@ function readContainer(bytes: Uint8Array, start: number, end: number): Container
 }
 
 /** The text of a well-formed value, if it is a string. */
-function readText(bytes: Uint8Array, start: number, end: number): string | null {
+export function readText(bytes: Uint8Array, start: number, end: number): string | null {
   const type = bytes[start] as number;
   if (type >= 0xa0 && type <= 0xbf) return TEXT.decode(bytes.subarray(start + 1, end));
   if (type < 0xd9 || type > 0xdb) return null;

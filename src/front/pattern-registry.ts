@@ -25,6 +25,8 @@ export class PatternRegistry {
   readonly #bySub = new Map<number, Pattern>();
   /** By `session:sub`, in the order of the commands, which is the order in which each lane answers them. */
   readonly #pending = new Map<string, Pending[]>();
+  /** Subs by session. A session that closes must not look through everybody's patterns. Most sessions are not here. */
+  readonly #bySession = new Map<number, Set<number>>();
   #nextSub: number;
 
   constructor(laneCount: number) {
@@ -47,6 +49,9 @@ export class PatternRegistry {
       this.#bySub.set(pattern.sub, pattern);
     }
     pattern.sessions.add(session);
+    const subs = this.#bySession.get(session);
+    if (subs === undefined) this.#bySession.set(session, new Set([pattern.sub]));
+    else subs.add(pattern.sub);
     return pattern.sub;
   }
 
@@ -60,7 +65,11 @@ export class PatternRegistry {
   leave(sub: number, session: number): void {
     if (this.#pending.has(key(session, sub))) return;
     const pattern = this.#bySub.get(sub);
-    if (pattern === undefined || !pattern.sessions.delete(session) || pattern.sessions.size > 0) return;
+    if (pattern === undefined || !pattern.sessions.delete(session)) return;
+    const subs = this.#bySession.get(session);
+    subs?.delete(sub);
+    if (subs?.size === 0) this.#bySession.delete(session);
+    if (pattern.sessions.size > 0) return;
     this.#byName.delete(pattern.name);
     this.#bySub.delete(sub);
   }
@@ -94,8 +103,7 @@ export class PatternRegistry {
 
   /** Everything of one session, as it closes. */
   forget(session: number): void {
-    for (const { sub, sessions } of [...this.#bySub.values()]) {
-      if (!sessions.has(session)) continue;
+    for (const sub of [...(this.#bySession.get(session) ?? [])]) {
       this.#pending.delete(key(session, sub));
       this.leave(sub, session);
     }

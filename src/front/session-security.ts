@@ -3,13 +3,14 @@
  *
  * Thread: front only. Decisions may take a while: the session's messages wait meanwhile (`session.held`), everybody else's do not.
  */
-import { pack, unpack } from '../protocol/codec.ts';
+import { pack } from '../protocol/codec.ts';
 import type { CloseCodeName } from '../protocol/codes.ts';
 import { RelayError } from '../protocol/errors.ts';
 import type { Right } from '../protocol/grants.ts';
 import type { MessageHeader } from '../protocol/header.ts';
 import { TOKEN_LENGTH_MAX } from '../protocol/options.ts';
 import { IngressKind, withNumbers } from '../protocol/records.ts';
+import { textStart } from '../protocol/service-options.ts';
 import { MessageType } from '../protocol/types.ts';
 import type { FrontContext } from './front-context.ts';
 import type { ConnectRefusal } from './limits/front-limits.ts';
@@ -33,6 +34,15 @@ const WITHOUT_TOKEN: readonly number[] = [
   MessageType.DEREGISTER,
   MessageType.HEARTBEAT,
 ];
+const TEXT = new TextDecoder();
+/** Of a SESSION_OPEN record, beside the permissions: the session's id, its name, and what is around them. */
+const SESSION_FACTS_BYTES_MAX = 512;
+
+/** Nobody's: who comes with one is nobody, by whatever door. */
+export function refuseReserved(outcome: Identity | Denial): Identity | Denial {
+  if ('denied' in outcome || !isReservedSubject(outcome.subject)) return outcome;
+  return { denied: new RelayError('UNAUTHENTICATED', 'the subject is a name of the relay’s own') };
+}
 
 export class SessionSecurity {
   readonly #front: FrontContext;
@@ -56,10 +66,11 @@ export class SessionSecurity {
       client,
     };
     const state = session.state;
-    const settle = (outcome: Identity | Denial): void => {
+    const settle = (proven: Identity | Denial): void => {
+      const outcome = refuseReserved(proven);
       if ('denied' in outcome) return this.#turnAway(session, id, outcome.denied);
-      if (isReservedSubject(outcome.subject))
-        return this.#turnAway(session, id, new RelayError('UNAUTHENTICATED', 'the subject is a name of the relay’s own'));
+      const tooLarge = this.#tooLargeFor(outcome);
+      if (tooLarge !== null) return this.#turnAway(session, id, tooLarge);
       const { limits, clock } = this.#front;
       const refusal = limits.identified(session, outcome.subject, clock.monotonicMs());
       if (refusal !== null) return this.#turnAwayFor(session, id, outcome.subject, refusal);
@@ -108,8 +119,10 @@ export class SessionSecurity {
   /** REFRESH: another token of the same subject. What is wrong with it changes nothing for the session. */
   refresh(session: Session, header: MessageHeader, bytes: Uint8Array): void {
     const { id } = header;
-    const token = unpack(bytes.slice(header.bodyStart, header.end)) as unknown;
-    if (typeof token !== 'string' || token.length === 0 || token.length > TOKEN_LENGTH_MAX)
+    // Not decoded in general: what is well formed may be an extension type, on which the decoder throws, or spends gigabytes.
+    const start = textStart(bytes, header.bodyStart);
+    const token = start < 0 ? '' : TEXT.decode(bytes.slice(start, header.end));
+    if (token.length === 0 || token.length > TOKEN_LENGTH_MAX)
       throw new RelayError('BAD_REQUEST', `token must be a string of 1 to ${TOKEN_LENGTH_MAX} characters`);
     const { identity, connection, client } = session;
     if (this.#security === null || identity === null) {
@@ -124,10 +137,12 @@ export class SessionSecurity {
           ? outcome.denied
           : outcome.subject !== identity.subject
             ? new RelayError('FORBIDDEN', 'the token is another subject’s', { subject: identity.subject })
-            : null;
+            : this.#tooLargeFor(outcome);
       if (denied !== null || 'denied' in outcome) {
         this.#front.metrics.refreshesRefused++;
         this.#front.sendError(session, id, denied as RelayError);
+        // Here, since the tick may always meet the next REFRESH of who sends one after the other.
+        this.#closeIfOver(session, this.#front.coarseNowMs);
         return;
       }
       this.#front.metrics.refreshes++;
@@ -152,9 +167,13 @@ export class SessionSecurity {
 
   /** From the tick. */
   closeExpired(session: Session, nowMs: number): void {
-    const { tokenGraceMs } = this.#front.options;
     // A REFRESH under way decides by itself.
-    if (session.expiresMs + tokenGraceMs > nowMs || session.held?.isBlocked === true) return;
+    if (session.held?.isBlocked !== true) this.#closeIfOver(session, nowMs);
+  }
+
+  #closeIfOver(session: Session, nowMs: number): void {
+    const { tokenGraceMs } = this.#front.options;
+    if (session.expiresMs + tokenGraceMs > nowMs) return;
     this.#front.metrics.sessionsExpired++;
     this.#front.close(session, 'BAD_TOKEN', { problem: 'token expired', tokenGraceMs });
   }
@@ -220,6 +239,15 @@ export class SessionSecurity {
       this.#front.turns.release(session);
       this.#front.lanes.flush();
     });
+  }
+
+  /** Permissions go to the lanes in one record, which is sure to take as much as the largest message from a client. */
+  #tooLargeFor({ grants }: Identity): RelayError | null {
+    if (grants === null) return null;
+    const permissionsBytes = pack(grants.claims).length;
+    const permissionsBytesMax = this.#front.options.messageBytesMax - SESSION_FACTS_BYTES_MAX;
+    if (permissionsBytes <= permissionsBytesMax) return null;
+    return new RelayError('UNAUTHENTICATED', 'the permissions are too large', { permissionsBytes, permissionsBytesMax });
   }
 
   #setIdentity(session: Session, identity: Identity): void {

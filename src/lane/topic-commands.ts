@@ -307,6 +307,7 @@ export class TopicCommands implements OwnTopics {
    */
   recheck(session: LaneSession, grants: SessionGrants): void {
     for (const topic of [...session.topics]) {
+      this.#groups.recheck(topic, session.session, grants);
       if (grants.mayUse('sub', topic)) {
         if (!grants.mayUse('pres', topic)) this.#presence.leave(topic, session, false);
         continue;
@@ -349,6 +350,7 @@ export class TopicCommands implements OwnTopics {
     this.#lane.session = number;
     const session = this.#lane.knownSession();
     if (pattern === true) {
+      if (session.grants?.covers('sub', name) === false) return; // It was joining; the front refuses it.
       this.#patterns.join(name, sub, number);
       session.patterns.push(name);
       return;
@@ -371,7 +373,7 @@ export class TopicCommands implements OwnTopics {
     this.#restored.add(topic);
     this.#subscribed(topic, session);
     if (group === undefined) topic.sessions.add(number);
-    else this.#groups.restore(topic, number, group);
+    else this.#groups.restore(topic, number, group, session.grants);
     if (presence !== undefined && session.grants?.mayUse('pres', topic) !== false)
       topic.presence.enter(session.name, number, presence.data ?? undefined, this.#lane.options.presenceMembersMax);
   }

@@ -168,6 +168,9 @@ function fillPattern(pattern: string, where: string, values: Readonly<Record<str
       throw new GrantProblem(`${where}: the claim '${name}' must be one token of a name to stand for {${name}}`);
     return value;
   });
+  // `{sub}.>` is about clients' names: nobody may be called `$dead` to read the relay's own topics by it.
+  if (filled.startsWith('$') && !pattern.startsWith('$'))
+    throw new GrantProblem(`${where}: a claim's value must not begin with '$' where the name begins with it`);
   if (checkNameText(filled) === NameKind.INVALID) throw new GrantProblem(`${where} is no pattern: ${nameProblem()}`);
   return filled;
 }

@@ -20,7 +20,7 @@
 import { assert } from '../../base/assert.ts';
 import type { GroupAsked } from '../../protocol/options.ts';
 import type { HistoryLog, KeptMessage } from '../history-log.ts';
-import type { LaneContext } from '../lane-context.ts';
+import { type LaneContext, NOBODY } from '../lane-context.ts';
 import { LaneMetric } from '../lane-metrics.ts';
 import { keptMeta } from '../lane-output.ts';
 import type { Timer } from '../timers.ts';
@@ -55,6 +55,8 @@ export class AckGroup extends QueueGroup {
   #asked: GroupAsked;
   /** Of the SUBSCRIBE that `#asked` is from: the last one's options are the group's. */
   #order: number;
+  /** Whose that was. */
+  #askedBy = NOBODY;
   /** The next offset to read from history. */
   #next: number;
   readonly #pending = new Map<number, Pending>();
@@ -86,6 +88,7 @@ export class AckGroup extends QueueGroup {
     if (order >= this.#order) {
       this.#order = order;
       this.#asked = asked;
+      this.#askedBy = session;
     }
     this.lane.timers.cancel(this.#forgetTimer);
     this.#forgetTimer = null;
@@ -95,6 +98,13 @@ export class AckGroup extends QueueGroup {
       member.inFlightMax = asked.maxInFlight;
       this.rotation.keep(member);
     }
+  }
+
+  /** The session's rights have changed. The relay publishes nothing any more where who named the topic may not. */
+  recheckDeadLetter(session: number, mayPublish: (topic: string) => boolean): void {
+    const { deadLetter } = this.#asked;
+    if (deadLetter === null || this.#askedBy !== session || mayPublish(deadLetter)) return;
+    this.#asked = { ...this.#asked, deadLetter: null };
   }
 
   /** What it holds goes to others at once. The group stays, without members too, for topicIdleMs. */

@@ -8,6 +8,7 @@ import type { MessageHeader } from '../../protocol/header.ts';
 import { ackOptions, type GroupAsked } from '../../protocol/options.ts';
 import type { LaneContext, OwnTopics } from '../lane-context.ts';
 import { LaneMetric } from '../lane-metrics.ts';
+import type { SessionGrants } from '../session-grants.ts';
 import type { Topic } from '../topic.ts';
 import { AckGroup, type AckGroupHost } from './ack-group.ts';
 import { DeadLetters, defaultDeadLetter } from './dead-letters.ts';
@@ -59,9 +60,16 @@ export class GroupCommands implements AckGroupHost {
     return { ...asked, order };
   }
 
-  restore(topic: Topic, session: number, restored: RestoredGroup): void {
+  restore(topic: Topic, session: number, restored: RestoredGroup, grants: SessionGrants | null): void {
     this.#order = Math.max(this.#order, restored.order);
     this.#enter(topic, session, restored, restored.order);
+    if (grants !== null) this.recheck(topic, session, grants);
+  }
+
+  /** Before the session leaves the topic, if it must: what it holds may be dead letters then. */
+  recheck(topic: Topic, session: number, grants: SessionGrants): void {
+    const group = topic.groups?.of(session);
+    if (group instanceof AckGroup) group.recheckDeadLetter(session, (deadLetter) => grants.may('pub', deadLetter));
   }
 
   /** Gives a new member what waits for it. */

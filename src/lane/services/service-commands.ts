@@ -31,7 +31,7 @@ import { CallTable } from './call-table.ts';
 import { type Peer, Peers } from './peer.ts';
 import type { Service } from './service.ts';
 import { ServiceEvents } from './service-events.ts';
-import { ServiceRegistry } from './service-registry.ts';
+import { ServiceRegistry, serviceOf } from './service-registry.ts';
 import { reportServices } from './service-report.ts';
 
 /** Of one reply, as of HISTORY and PRESENCE. */
@@ -239,7 +239,15 @@ export class ServiceCommands {
   /** RESTORE_INSTANCE: `bytes[at, end)` is a registration as REGISTERED carried it. */
   restore(session: number, instance: number, at: number): void {
     this.#lane.session = session;
-    this.#registry.restore(this.#peer(), instance, this.#lane.bytes.subarray(at, this.#lane.end));
+    const registration = this.#lane.bytes.subarray(at, this.#lane.end);
+    const name = serviceOf(registration);
+    if (this.#lane.grants()?.may('serve', name) === false) {
+      // The right to it was taken away while no lane was there to see it.
+      this.#lane.out.unregistered(session, instance);
+      this.#lane.out.error(session, 0, denial('serve', name));
+      return;
+    }
+    this.#registry.restore(this.#peer(), instance, registration);
   }
 
   /** RESTORE_END. */

@@ -39,6 +39,11 @@ interface StoredRegistration {
   readonly options: Omit<Registration, 'parsedVersion'>;
 }
 
+/** Which service a registration is for, as `registered` gave it to the front. */
+export function serviceOf(bytes: Uint8Array): string {
+  return (unpack(bytes) as StoredRegistration).service;
+}
+
 export class ServiceRegistry {
   readonly #lane: LaneContext;
   readonly #topics: OwnTopics;

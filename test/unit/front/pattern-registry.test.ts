@@ -97,3 +97,19 @@ t.test('forget: everything of one session, as it closes', async (t) => {
   t.equal(patterns.size, 0);
   t.same([...patterns.all()], []);
 });
+
+t.test('a session that closes costs what it has, not what all have', async (t) => {
+  const patterns = new PatternRegistry(2);
+  for (let index = 0; index < 100_000; index++) patterns.enter(`a${index}.*`, 1 + (index % 100));
+  const sub = patterns.enter('mine.*', 1_000);
+  const beganMs = performance.now();
+  for (let session = 1_000; session < 2_000; session++) patterns.forget(session);
+  t.ok(performance.now() - beganMs < 250, 'seconds, if it looked at all of them');
+  t.equal(patterns.find('mine.*', 1_000), 0);
+  t.not(patterns.enter('mine.*', 1_000), sub, 'it was gone');
+  patterns.forget(1_000);
+  patterns.forget(1);
+  t.equal(patterns.size, 99_000);
+  t.equal(patterns.find('a0.*', 1), 0);
+  t.not(patterns.find('a1.*', 2), 0);
+});

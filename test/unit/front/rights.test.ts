@@ -1,8 +1,9 @@
 /** Rights: each command asks for its own, over WebSockets and over HTTP, and what is taken away is gone at once. */
 import t from 'tap';
 import type { HttpResponse } from '../../../src/front/http-gateway.ts';
+import { pack, unpack } from '../../../src/protocol/codec.ts';
 import type { GrantClaims } from '../../../src/protocol/grants.ts';
-import { type Message, SecurityRig } from './security-rig.ts';
+import { type Message, type SecurityClient, SecurityRig } from './security-rig.ts';
 
 const DEFINITION = { stages: [{ name: 'a', service: 'math', method: 'add' }] };
 
@@ -92,6 +93,26 @@ t.test('a group’s dead letters go only where its members may publish', async (
   t.match(rig.client('bob', { grants: { sub: ['room.1'], pub: ['private.box'] } }).ask([3, 9, 'room.1', group]), [[32, 9]]);
 });
 
+t.test('REFRESH without the right to a group’s dead letters: the relay publishes none there any more', async (t) => {
+  for (const sub of [['jobs'], []]) {
+    const rig = new SecurityRig();
+    const root = rig.client('root');
+    root.say([3, 2, 'other', null], [3, 3, '$dead.jobs', null]);
+    const client = rig.client('alice', { grants: { sub: ['jobs'], pub: ['jobs', 'other'] } });
+    rig.tokens.set('alice#2', { grants: { sub, pub: ['jobs'] } });
+    client.say([3, 2, 'jobs', { group: 'g', ack: true, maxAttempts: 1, deadLetter: 'other' }], [2, 3, 'jobs', null, 'x']);
+    const before = root.received.length;
+    client.say([15, 4, 'alice#2'], [18, 5, 'jobs', { offset: 1, requeue: true }]);
+    const dead = root.received.slice(before);
+    t.match(dead, [[34, Number, null, 1, { headers: { topic: 'jobs' } }, 'x']]);
+    t.match(
+      root.received.find(([type, id]) => type === 32 && id === 3),
+      [32, 3, { sub: dead[0]?.[1] }],
+      'by way of the default',
+    );
+  }
+});
+
 t.test('REFRESH with fewer rights: subscriptions, patterns, presence, calls and instances end at once', async (t) => {
   const rig = new SecurityRig();
   const root = rig.client('root');
@@ -154,6 +175,27 @@ t.test('REFRESH without the right to presence: who comes and goes is told no mor
   t.equal(client.received.length, before + 2, 'of room.2 alone');
 });
 
+t.test('REFRESH without presence: the subscription stays, who comes and goes is no more its business', async (t) => {
+  const rig = new SecurityRig();
+  const wide: GrantClaims = { sub: ['room.>'], pres: ['room.>'] };
+  const narrow: GrantClaims = { sub: ['room.>'] };
+  const [member, watcher, joining] = ['alice', 'bob', 'carol'].map((name) => {
+    rig.tokens.set(`${name}#2`, { grants: narrow });
+    return rig.client(name, { grants: wide });
+  }) as [SecurityClient, SecurityClient, SecurityClient];
+  member.say([3, 2, 'room.1', { presence: true }]);
+  watcher.say([3, 2, 'room.1', { presence: 'watch' }]);
+  member.say([15, 3, 'alice#2']);
+  watcher.say([15, 3, 'bob#2']);
+  joining.say([3, 2, 'room.1', { presence: 'watch' }], [15, 3, 'carol#2']);
+  const before = [member, watcher, joining].map(({ received }) => received.length);
+  rig.client('root').say([3, 2, 'room.1', { presence: { secret: 1 } }], [2, 3, 'room.1', null, 'x']);
+  [member, watcher, joining].forEach(({ received }, index) => {
+    t.match(received.slice(before[index]), [[34, Number, null, 1, null, 'x']]);
+    t.equal(received.length, (before[index] as number) + 1);
+  });
+});
+
 t.test('rights taken away while a pattern is joining: it is not joined', async (t) => {
   const rig = new SecurityRig();
   const client = rig.client('alice', { grants: { sub: ['room.*'] } });
@@ -206,6 +248,47 @@ t.test('HTTP: a token with each request, the same rights', async (t) => {
   t.match(JSON.parse(new TextDecoder().decode(batch.body)), [
     { offset: 2 },
     { error: { code: 102, details: { name: 'room.2' } } },
+  ]);
+});
+
+t.test('HTTP: names of the relay’s own are nobody’s here either', async (t) => {
+  const rig = new SecurityRig();
+  const request = { method: 'GET', path: '/v1/history', query: 'topic=room.1', contentType: '', accept: '' };
+  const statuses: number[] = [];
+  for (const isSlow of [false, true]) {
+    rig.isSlow = isSlow;
+    for (const token of ['$lane-0', '$relay', 'http', 'https']) {
+      rig.tokens.set(token, {});
+      rig.gateway.handle({ ...request, token, body: new Uint8Array(0) }, ({ status }) => void statuses.push(status));
+      await rig.decide();
+    }
+  }
+  t.same(statuses, [401, 401, 401, 200, 401, 401, 401, 200]);
+});
+
+t.test('HTTP: topics of a batch in MessagePack are judged as the bytes that they are', async (t) => {
+  const rig = new SecurityRig();
+  rig.tokens.set('alice', { grants: { pub: ['room.1'] } });
+  const topics: readonly Uint8Array[] = [
+    pack('room.1'),
+    Uint8Array.of(0xd4, 0x05, 0),
+    Uint8Array.of(0xd6, 0x70, 0, 0, 0, 1),
+    Uint8Array.of(7),
+    pack('\u{feff}room.1'),
+  ];
+  const entries = topics.flatMap((topic) => [Uint8Array.of(0x82), pack('topic'), topic, pack('payload'), pack(1)]);
+  const request = { method: 'POST', path: '/v1/publish-batch', query: '', contentType: 'application/msgpack', accept: '' };
+  const body = Buffer.concat([Uint8Array.of(0x90 | topics.length), ...entries]);
+  const answers: HttpResponse[] = [];
+  rig.gateway.handle({ ...request, token: 'alice', body }, (answer) => void answers.push(answer));
+  rig.run();
+  t.equal(answers.length, 1);
+  t.match(unpack((answers[0] as HttpResponse).body), [
+    { offset: 1 },
+    { error: { code: 100 } },
+    { error: { code: 100 } },
+    { error: { code: 100 } },
+    { error: { code: 102, details: { right: 'pub', name: '\u{feff}room.1' } } },
   ]);
 });
 

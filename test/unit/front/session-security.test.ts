@@ -1,5 +1,6 @@
 /** Identities: HELLO with a token, what waits meanwhile, REFRESH, expiry, revocation, and the guard before a SUBSCRIBE. */
 import t from 'tap';
+import { FRONT_DEFAULTS } from '../../support/options.ts';
 import { SecurityRig } from './security-rig.ts';
 
 t.test('a good token is answered with who you are', async (t) => {
@@ -143,6 +144,56 @@ t.test('REFRESH goes on with the new token', async (t) => {
   rig.pass(7_000);
   t.equal(client.closed, null);
   t.match(rig.events.at(-1), { kind: 'refreshed', subject: 'alice', tokenId: 't-2' });
+});
+
+t.test('an expired session does not live on by REFRESHes that are refused', async (t) => {
+  const rig = new SecurityRig();
+  const client = rig.client('alice', { expiresInMs: 1_000 });
+  rig.isSlow = true;
+  client.say([15, 2, 'forged'], [15, 3, 'forged'], [15, 4, 'forged']);
+  rig.pass(1_000 + FRONT_DEFAULTS.tokenGraceMs);
+  t.equal(client.closed, null, 'the first one may still be good');
+  await rig.decide();
+  t.match(client.received.at(-1), [33, 2, 101]);
+  t.match(client.closed, { code: 4501, reason: /expired/ });
+  t.equal(rig.front.metrics.sessionsExpired, 1);
+});
+
+t.test('permissions that no record to a lane could hold: turned away, at HELLO and at REFRESH', async (t) => {
+  const rig = new SecurityRig();
+  // As many and as long as they may be: placeholders make a hundred kilobytes of a small token.
+  const token = 'x'.repeat(63);
+  const patterns = Array.from({ length: 512 }, (_, index) => `${token}.${token}.${token}.${String(index).padStart(63, 'x')}`);
+  const client = rig.client('alice', { grants: { pub: patterns } });
+  client.say([2, 2, 'room.1', null, 'x']);
+  t.match(client.received, [[33, 1, 101, /too large/, { permissionsBytesMax: FRONT_DEFAULTS.messageBytesMax - 512 }]]);
+  t.match(client.closed, { code: 4501, reason: /permissions/ });
+  const other = rig.client('bob', { grants: { pub: ['room.1'] } });
+  rig.tokens.set('bob#2', { grants: { pub: patterns } });
+  t.match(other.ask([2, 2, 'room.1', null, 'x'], [15, 3, 'bob#2'], [2, 4, 'room.1', null, 'x']), [
+    [33, 3, 101, /too large/],
+    [32, 2],
+    [32, 4],
+  ]);
+});
+
+t.test('a REFRESH whose token is no text is a bad request, whatever the decoder would make of it', async (t) => {
+  const rig = new SecurityRig();
+  const client = rig.client('alice');
+  const values: Readonly<Record<string, readonly number[]>> = {
+    number: [7],
+    'empty text': [0xa0],
+    'unknown extension': [0xd4, 0x05, 0],
+    'reference of the decoder’s own': [0xd6, 0x70, 0, 0, 0, 1],
+    'extension without a body': [0xc7, 0, 0x65],
+    'record of the decoder’s own': [0xd4, 0x72, 0x40],
+  };
+  for (const [what, value] of Object.entries(values)) {
+    rig.front.onMessage(client.session, Uint8Array.of(0x93, 15, 2, ...value), true);
+    t.match(client.received.at(-1), [33, 2, 100, /token must be/], what);
+  }
+  t.equal(client.closed, null);
+  t.match(client.ask([14, 3]), [[32, 3]]);
 });
 
 t.test('a REFRESH that is refused changes nothing', async (t) => {

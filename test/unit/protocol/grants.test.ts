@@ -102,6 +102,14 @@ for (const value of [
   });
 }
 
+t.test('a placeholder cannot make a name of the relay’s own', async (t) => {
+  for (const pattern of ['{sub}.>', '{sub}.room', '{sub}', '{sub}x.*'])
+    t.throws(() => grants({ sub: [pattern] }, { sub: '$dead' }), { name: 'GrantProblem', message: /begin with '\$'/ }, pattern);
+  const { may } = bound(grants({ sub: ['$service.{sub}', 'user.{sub}'] }, { sub: '$x' }));
+  t.ok(may('sub', '$service.$x'));
+  t.ok(may('sub', 'user.$x'));
+});
+
 t.test('a placeholder cannot reach an object’s inherited properties', async (t) => {
   for (const name of ['constructor', '__proto__', 'toString'])
     t.throws(() => grants({ pub: [`a.{${name}}`] }, {}), { name: 'GrantProblem' });
