@@ -125,6 +125,7 @@ const ROUTED: readonly number[] = [
   MessageType.UNSUBSCRIBE,
   MessageType.HISTORY,
   MessageType.PRESENCE,
+  MessageType.REFRESH,
 ];
 
 export class Mutator {
@@ -156,9 +157,17 @@ export class Mutator {
         return pack([type, id, name, this.#options(), this.#value(3)]);
       case MessageType.UNSUBSCRIBE:
         return pack([type, id, name]);
+      case MessageType.REFRESH:
+        // No options, so nothing looks at it on its way to whoever reads it: a value of any kind, extensions too.
+        return concatenate([Uint8Array.of(0x93, type, 7), this.#wholeValue()]);
       default:
         return pack([type, id, name, this.#options()]);
     }
+  }
+
+  /** Encoded; of the snippets those that are one well-formed value by themselves do harm, the others are refused. */
+  #wholeValue(): Uint8Array {
+    return this.prng.nextBoolean() ? Uint8Array.from(this.prng.pick(SNIPPETS)) : pack(this.#value(2));
   }
 
   noise(length: number): Uint8Array {
