@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { readResults, resultsFolder } from '../bench/support/results.ts';
 import { labelOf, loadPairs, markdown, medianCurve, notMeasured, type PairResults } from './report/pairs.ts';
 import { percentilePlot } from './report/percentile-plot.ts';
-import { churnText, httpTable, peerConfigurations, sloTable, soakText, webSocketSuites } from './report/sections.ts';
+import { attackTable, churnText, httpTable, peerConfigurations, sloTable, soakText, webSocketSuites } from './report/sections.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const CHECK = process.argv.includes('--check');
@@ -257,6 +257,7 @@ const RENDERERS: Readonly<Record<string, () => string>> = {
   slo: sloTable,
   churn: churnText,
   soak: soakText,
+  attack: attackTable,
   'peers-configuration': peerConfigurations,
   'rpc-1000': () => rpcTable('1000'),
   'rpc-5000': () => rpcTable('5000'),

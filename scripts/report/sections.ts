@@ -180,6 +180,37 @@ export function soakText(): string {
   );
 }
 
+/** What others notice of an attack, each row against an attack of somebody else on the same machine. */
+export function attackTable(): string {
+  const results = readResults<{
+    readonly rounds: number;
+    readonly connections: number;
+    readonly publishesPerSecond: number;
+    readonly rows: readonly {
+      readonly attack: string;
+      readonly p50Ms: number;
+      readonly p99Ms: number;
+      readonly p99OverSink: number;
+      readonly lost: number;
+      readonly rssMb: number;
+    }[];
+  }>('attack');
+  if (results === null) return notMeasured('npm run bench:attack');
+  const rows = results.rows.map(({ attack, p50Ms, p99Ms, p99OverSink, lost, rssMb }) => [
+    attack,
+    p50Ms.toFixed(2),
+    p99Ms.toFixed(1),
+    `${p99OverSink.toFixed(2)}x`,
+    whole(lost),
+    rssMb.toFixed(0),
+  ]);
+  const { rounds, connections, publishesPerSecond } = results;
+  return (
+    `${markdown([['attack', 'P50 ms', 'P99 ms', 'P99 against `sink`', 'lost', 'RSS MB'], ...rows])}\n` +
+    `${rounds} rounds, interleaved; ${whole(connections)} connections in rooms of 10, ${whole(publishesPerSecond)} publishes a second. The attacker is a process of the same machine.\n`
+  );
+}
+
 const CONFIGURATIONS: Readonly<Record<string, string>> = {
   ws: 'ws-server.ts',
   'socket.io': 'socket-io-server.ts',

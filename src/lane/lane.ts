@@ -29,7 +29,7 @@ import { LaneContext } from './lane-context.ts';
 import { LaneMetric } from './lane-metrics.ts';
 import type { LaneOptions } from './lane-options.ts';
 import { ServiceCommands } from './services/service-commands.ts';
-import { SessionGrants } from './session-grants.ts';
+import { SharedGrants } from './session-grants.ts';
 import { TopicCommands } from './topic-commands.ts';
 import { WorkflowCommands } from './workflows/workflow-commands.ts';
 
@@ -38,6 +38,7 @@ export class Lane {
   readonly #topics: TopicCommands;
   readonly #services: ServiceCommands;
   readonly #workflows: WorkflowCommands;
+  readonly #grants = new SharedGrants();
   readonly #header = new MessageHeader();
 
   constructor(options: LaneOptions, egress: Egress, metrics: Float64Array, latencies?: LaneLatencies) {
@@ -234,7 +235,7 @@ export class Lane {
     };
     const isLane = id.startsWith(LANE_SESSION_PREFIX);
     const isRelay = id === RELAY_SESSION_ID;
-    const grants = claims === undefined ? null : new SessionGrants(claims);
+    const grants = claims === undefined ? null : this.#grants.of(claims);
     if (grants !== null) this.#lane.guardedCount++;
     this.#lane.sessions.set(session, { session, name: client ?? id, isLane, isRelay, grants, topics: [], patterns: [] });
   }
@@ -245,7 +246,7 @@ export class Lane {
     assert(session !== undefined, `grants of session ${number} before its SESSION_OPEN`);
     if (session.grants !== null) this.#lane.guardedCount--;
     const claims = unpack(this.#lane.bytes.subarray(at, this.#lane.end)) as unknown;
-    session.grants = claims === null ? null : new SessionGrants(claims);
+    session.grants = claims === null ? null : this.#grants.of(claims);
     if (session.grants === null) return;
     this.#lane.guardedCount++;
     this.#topics.recheck(session, session.grants);

@@ -17,6 +17,25 @@ interface Thing {
   readonly name: string;
 }
 
+/** Different rights that a lane remembers, so that sessions with the same ones share them. At the bound all are forgotten; sessions keep theirs. */
+const SHARED_GRANTS_MAX = 1_000;
+
+/** Rights as the front sends them: placeholders filled in, compiled once already. Most sessions of an application have the same few. */
+export class SharedGrants {
+  readonly #byClaims = new Map<string, Grants>();
+
+  of(claims: unknown): SessionGrants {
+    const text = JSON.stringify(claims);
+    let grants = this.#byClaims.get(text);
+    if (grants === undefined) {
+      if (this.#byClaims.size >= SHARED_GRANTS_MAX) this.#byClaims.clear();
+      grants = Grants.compile(claims);
+      this.#byClaims.set(text, grants);
+    }
+    return new SessionGrants(grants);
+  }
+}
+
 export class SessionGrants {
   readonly #grants: Grants;
   /** Most sessions write to one topic: it needs no map. */
@@ -24,9 +43,8 @@ export class SessionGrants {
   #firstBits = 0;
   #bits: Map<Thing, number> | null = null;
 
-  /** `claims` as the front sends them: placeholders filled in, compiled once already. */
-  constructor(claims: unknown) {
-    this.#grants = Grants.compile(claims);
+  constructor(grants: Grants) {
+    this.#grants = grants;
   }
 
   /** Hot. For a thing that is there. */

@@ -29,10 +29,13 @@ const WORKFLOW_TOPICS = '$workflow';
 
 type Tokens = readonly string[];
 
+/** As text, and taken apart when it is asked: that is once for each thing of a session, and thousands of sessions may have rights of their own. */
 interface Rule {
-  readonly allow: readonly Tokens[];
-  readonly deny: readonly Tokens[];
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
 }
+
+const NOTHING: Rule = { allow: [], deny: [] };
 
 /** What went wrong with claims, in words for whoever issues tokens. */
 export class GrantProblem extends Error {
@@ -42,9 +45,10 @@ export class GrantProblem extends Error {
 export class Grants {
   /** Placeholders filled in; what `pack` takes to the lanes, and what two sessions with equal rights share as text. */
   readonly claims: GrantClaims;
-  readonly #rules: Readonly<Record<Right, Rule>>;
+  /** Of the rights that there are. */
+  readonly #rules: Readonly<Partial<Record<Right, Rule>>>;
 
-  private constructor(claims: GrantClaims, rules: Readonly<Record<Right, Rule>>) {
+  private constructor(claims: GrantClaims, rules: Readonly<Partial<Record<Right, Rule>>>) {
     this.claims = claims;
     this.#rules = rules;
   }
@@ -69,25 +73,24 @@ export class Grants {
       const allowed = allow.map((pattern, index) => fillPattern(pattern, `${right}.allow[${index}]`, values));
       const denied = deny.map((pattern, index) => fillPattern(pattern, `${right}.deny[${index}]`, values));
       count += allowed.length + denied.length;
-      rules[right] = { allow: allowed.map(tokensOf), deny: denied.map(tokensOf) };
-      if (allowed.length > 0) filled[right] = denied.length === 0 ? allowed : { allow: allowed, deny: denied };
+      if (allowed.length === 0) continue; // What is only denied is denied anyway.
+      rules[right] = { allow: allowed, deny: denied };
+      filled[right] = denied.length === 0 ? allowed : { allow: allowed, deny: denied };
     }
     if (count > GRANT_PATTERNS_MAX) throw new GrantProblem(`too many patterns: ${count}, at most ${GRANT_PATTERNS_MAX}`);
-    return new Grants(filled, rules as Record<Right, Rule>);
+    return new Grants(filled, rules);
   }
 
   /** May do nothing. */
-  static readonly none: Grants = new Grants(
-    {},
-    Object.fromEntries(RIGHTS.map((right) => [right, { allow: [], deny: [] }])) as unknown as Record<Right, Rule>,
-  );
+  static readonly none: Grants = new Grants({}, {});
 
   /** For an exact name. */
   may(right: Right, name: string): boolean {
-    const { allow, deny } = this.#rules[right];
+    const { allow, deny } = this.#rules[right] ?? NOTHING;
     if (allow.length === 0) return false;
     const tokens = tokensOf(name);
-    return !deny.some((pattern) => matchesTokens(pattern, tokens)) && allow.some((pattern) => matchesTokens(pattern, tokens));
+    const matches = (pattern: string): boolean => matchesTokens(tokensOf(pattern), tokens);
+    return !deny.some(matches) && allow.some(matches);
   }
 
   /**
@@ -95,10 +98,12 @@ export class Grants {
    * it together do not: nobody would see from a list of them what it opens.
    */
   covers(right: Right, pattern: string): boolean {
-    const { allow, deny } = this.#rules[right];
+    const { allow, deny } = this.#rules[right] ?? NOTHING;
     if (allow.length === 0) return false;
     const tokens = tokensOf(pattern);
-    return !deny.some((denied) => meets(denied, tokens)) && allow.some((allowed) => includes(allowed, tokens));
+    return (
+      !deny.some((denied) => meets(tokensOf(denied), tokens)) && allow.some((allowed) => includes(tokensOf(allowed), tokens))
+    );
   }
 
   /** To read a topic or a pattern of topics live (`sub`) or from history (`hist`). Who may start a workflow may follow its runs. */
