@@ -100,14 +100,20 @@ t.test('the built relay serves the page that the sources serve', async (t) => {
   const [fromSources, opsPort] = [await startRelay(t, { lanes: 1 }), await freePort()];
   await serveBuilt(t, opsPort);
   for (const path of ['/ops/', '/ops/app.js', '/ops/app.css', '/ops/icon.svg']) {
-    const [one, other] = await Promise.all([fetch(opsOf(fromSources) + path), fetch(`http://127.0.0.1:${opsPort}${path}`)]);
+    const [one, other] = await Promise.all([read(opsOf(fromSources) + path), read(`http://127.0.0.1:${opsPort}${path}`)]);
     t.equal(other.status, 200, path);
-    t.equal(other.headers.get('content-type'), one.headers.get('content-type'));
-    t.equal(await other.text(), await one.text(), path);
+    t.equal(other.type, one.type);
+    t.equal(other.text, one.text, path);
   }
   const state = await (await fetch(`http://127.0.0.1:${opsPort}/ops/state`)).json();
   t.same(opsStateProblems(state), []);
 });
+
+/** The body at once: Node's fetch fails an assertion of its own where a connection ends while the body waits to be read (docs/decisions/0002). */
+async function read(url: string): Promise<{ readonly status: number; readonly type: string | null; readonly text: string }> {
+  const response = await fetch(url);
+  return { status: response.status, type: response.headers.get('content-type'), text: await response.text() };
+}
 
 async function serveBuilt(t: Test, opsPort: number): Promise<void> {
   const flags = ['serve', '--lanes=1', `--port=${await freePort()}`, `--ops-port=${opsPort}`];
